@@ -1,0 +1,743 @@
+/* server.c - a chat server: one select() loop around ocm.h
+
+   cc -o server server.c              (Windows: gcc -o server server.c -lws2_32)
+   ./server                           listens on all addresses, TCP port 8000 and UDP port 9000
+   ./server -l 127.0.0.1/0:0          on free ports of this machine alone; the line on stdout says which
+   ./server -h                        all options
+
+   Everything that is decided about rooms, members and messages is decided in ocm.h. Here bytes are moved between sockets
+   and the registry, and here is what the registry does not know: descriptors, time, and how long one waits. */
+
+/* ---- Platform: every #ifdef of this file. client.c has a block of the same kind: each program is one file that a reader
+   can take away, and ocm.h is to know nothing of sockets. ---- */
+
+#ifdef _WIN32
+#define FD_SETSIZE 1100 /* on Windows a program says itself how many sockets a set holds */
+#define _CRT_RAND_S
+#define _WIN32_WINNT 0x0600
+#include <winsock2.h>
+#include <ws2tcpip.h>
+#include <windows.h>
+#ifdef _MSC_VER
+#pragma comment(lib, "ws2_32")
+#endif
+typedef SOCKET socket_t;
+typedef int socklen;
+#else
+#define _DEFAULT_SOURCE
+#define _DARWIN_C_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+typedef int socket_t;
+typedef socklen_t socklen;
+#define INVALID_SOCKET (-1)
+#endif
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define OCM_IMPLEMENTATION
+#include "ocm.h"
+
+#ifdef _WIN32
+static void socket_close(socket_t s) { closesocket(s); }
+static void socket_shut(socket_t s) { shutdown(s, SD_SEND); }
+static int socket_error(void) { return WSAGetLastError(); }
+static int socket_full(int e) { return e == WSAEWOULDBLOCK || e == WSAENOBUFS || e == WSAEINTR; }
+static int socket_cut(int e) { return e == WSAEMSGSIZE; } /* the datagram is longer than the buffer, which is full */
+static int socket_no_more(int e) { return e == WSAEMFILE; }
+static int socket_fits(socket_t s) { return s != INVALID_SOCKET; }
+static int socket_nonblocking(socket_t s)
+{
+    u_long on = 1;
+    return ioctlsocket(s, FIONBIO, &on) == 0;
+}
+
+static const char *socket_words(int e)
+{
+    static char words[256];
+    DWORD n = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)e, 0, words, sizeof words, NULL);
+    while (n > 0 && (unsigned char)words[n - 1] <= ' ') words[--n] = 0;
+    return words;
+}
+
+static int socket_send_parts(socket_t s, const ocm_event *ev, const struct sockaddr *to, socklen len)
+{
+    WSABUF part[OCM_PARTS];
+    DWORD sent = 0;
+    int i;
+    for (i = 0; i < ev->parts; i++) {
+        part[i].buf = (char *)(uintptr_t)ev->part[i].ptr;
+        part[i].len = (ULONG)ev->part[i].len;
+    }
+    return WSASendTo(s, part, (DWORD)ev->parts, &sent, 0, to, len, NULL, NULL) == 0;
+}
+
+static int socket_send(socket_t s, const uint8_t *p, size_t len) { return send(s, (const char *)p, (int)len, 0); }
+static int socket_receive(socket_t s, uint8_t *p, size_t len) { return recv(s, (char *)p, (int)len, 0); }
+static uint64_t clock_ms(void) { return GetTickCount64(); }
+
+static int entropy(uint8_t *p, size_t len)
+{
+    unsigned int word;
+    size_t i;
+    for (i = 0; i < len; i++) {
+        if (rand_s(&word) != 0) return 0;
+        p[i] = (uint8_t)word;
+    }
+    return 1;
+}
+
+static int platform_start(void)
+{
+    WSADATA data;
+    return WSAStartup(MAKEWORD(2, 2), &data) == 0;
+}
+
+#define LISTEN_ALONE SO_EXCLUSIVEADDRUSE /* else another program could take the port over */
+#else
+static void socket_close(socket_t s) { close(s); }
+static void socket_shut(socket_t s) { shutdown(s, SHUT_WR); }
+static int socket_error(void) { return errno; }
+static int socket_full(int e) { return e == EAGAIN || e == EWOULDBLOCK || e == ENOBUFS || e == EINTR; }
+static int socket_cut(int e) { return (void)e, 0; } /* POSIX hands over what fits */
+static int socket_no_more(int e) { return e == EMFILE || e == ENFILE; }
+static int socket_fits(socket_t s) { return s < FD_SETSIZE; } /* beyond it select() would write outside its set */
+static const char *socket_words(int e) { return strerror(e); }
+static int socket_nonblocking(socket_t s) { return fcntl(s, F_SETFL, O_NONBLOCK) == 0; }
+
+static int socket_send_parts(socket_t s, const ocm_event *ev, const struct sockaddr *to, socklen len)
+{
+    struct iovec part[OCM_PARTS];
+    struct msghdr m;
+    int i;
+    for (i = 0; i < ev->parts; i++) {
+        part[i].iov_base = (void *)(uintptr_t)ev->part[i].ptr;
+        part[i].iov_len = ev->part[i].len;
+    }
+    memset(&m, 0, sizeof m);
+    m.msg_name = (void *)(uintptr_t)to;
+    m.msg_namelen = len;
+    m.msg_iov = part;
+    m.msg_iovlen = (size_t)ev->parts;
+    return sendmsg(s, &m, 0) >= 0;
+}
+
+static int socket_send(socket_t s, const uint8_t *p, size_t len) { return (int)send(s, p, len, 0); }
+static int socket_receive(socket_t s, uint8_t *p, size_t len) { return (int)recv(s, p, len, 0); }
+
+static uint64_t clock_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static int entropy(uint8_t *p, size_t len)
+{
+    static int fd = -1;
+    if (fd < 0) fd = open("/dev/urandom", O_RDONLY);
+    return fd >= 0 && read(fd, p, len) == (ssize_t)len;
+}
+
+static int platform_start(void) { return signal(SIGPIPE, SIG_IGN) != SIG_ERR; } /* a client that is gone is an error of send() */
+
+#define LISTEN_ALONE SO_REUSEADDR /* a server that was just stopped must not keep the port from its successor */
+#endif
+
+/* ---- State ---- */
+
+#define PAIRS_MAX 16   /* listeners */
+#define CLIENTS_MAX 900 /* TCP connections at once: with the listeners below FD_SETSIZE everywhere */
+#define TURN_MAX 64    /* datagrams read from one socket before all is delivered */
+#define WAIT_MS 1000   /* longest sleep: a signal that comes just before select() is seen after it */
+
+typedef struct pair { /* a TCP listener and the UDP socket beside it */
+    socket_t tcp, udp;
+    int family;
+    uint16_t udp_port;
+} pair;
+
+typedef struct client { /* one TCP connection */
+    socket_t s;
+    int used, success, lingers, in;
+    ocm_addr from;
+    uint64_t deadline, active; /* ms: closed at; last time something came */
+    uint64_t later;            /* ms: when the bytes after `first` may go */
+    size_t in_len, out_at, out_first, out_len;
+    int shut;                  /* shut the sending side once out is sent */
+    uint8_t token[OCM_TOKEN_LEN];
+    uint8_t in_buf[OCM_FRAME_MAX], out_buf[OCM_ANSWER_MAX];
+} client;
+
+static pair pairs[PAIRS_MAX];
+static int pair_count;
+static client *clients; /* [CLIENTS_MAX] */
+static ocm_registry *registry;
+static uint64_t now;
+static int loudness = 1; /* 0 errors only, 1 what happens in rooms, 2 connections and refusals too */
+static volatile sig_atomic_t stopping;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    stopping = 1;
+}
+
+/* One line on stderr, with the time. Never the text of a message. */
+static void say(int level, const char *format, ...)
+{
+    char when[32];
+    time_t t = time(NULL);
+    va_list args;
+    if (level > loudness) return;
+    strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime(&t));
+    fprintf(stderr, "%s ", when);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
+static void die(int status, const char *format, ...)
+{
+    va_list args;
+    fputs("server: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(status);
+}
+
+/* ---- Addresses ---- */
+
+static ocm_addr addr_of(const struct sockaddr_storage *ss, int socket)
+{
+    ocm_addr a;
+    memset(&a, 0, sizeof a);
+    a.socket = (uint16_t)socket;
+    if (ss->ss_family == AF_INET) {
+        struct sockaddr_in in4;
+        memcpy(&in4, ss, sizeof in4);
+        a.ip[10] = a.ip[11] = 0xFF;
+        memcpy(a.ip + 12, &in4.sin_addr, 4);
+        a.port = ntohs(in4.sin_port);
+    } else {
+        struct sockaddr_in6 in6;
+        memcpy(&in6, ss, sizeof in6);
+        memcpy(a.ip, &in6.sin6_addr, 16);
+        a.port = ntohs(in6.sin6_port);
+        if (a.ip[0] == 0xFE && (a.ip[1] & 0xC0) == 0x80) a.scope = in6.sin6_scope_id;
+    }
+    return a;
+}
+
+static socklen addr_to(const ocm_addr *a, int family, struct sockaddr_storage *ss)
+{
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+    if (family == AF_INET) {
+        memset(&in4, 0, sizeof in4);
+        in4.sin_family = AF_INET;
+        in4.sin_port = htons(a->port);
+        memcpy(&in4.sin_addr, a->ip + 12, 4);
+        memcpy(ss, &in4, sizeof in4);
+        return sizeof in4;
+    }
+    memset(&in6, 0, sizeof in6);
+    in6.sin6_family = AF_INET6;
+    in6.sin6_port = htons(a->port);
+    in6.sin6_scope_id = a->scope;
+    memcpy(&in6.sin6_addr, a->ip, 16);
+    memcpy(ss, &in6, sizeof in6);
+    return sizeof in6;
+}
+
+/* An address for people. The text is valid until the next call. */
+static const char *addr_text(const ocm_addr *a)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+    static char text[80];
+    char ip[INET6_ADDRSTRLEN] = "?";
+    int four = memcmp(a->ip, mapped, 12) == 0;
+    inet_ntop(four ? AF_INET : AF_INET6, four ? a->ip + 12 : a->ip, ip, sizeof ip);
+    snprintf(text, sizeof text, four ? "%s:%u" : "[%s]:%u", ip, (unsigned)a->port);
+    return text;
+}
+
+/* ---- Listening ---- */
+
+static uint16_t socket_port(socket_t s)
+{
+    struct sockaddr_storage ss;
+    socklen len = sizeof ss;
+    memset(&ss, 0, sizeof ss);
+    getsockname(s, (struct sockaddr *)&ss, &len);
+    return addr_of(&ss, 0).port;
+}
+
+/* A bound, non-blocking socket, or INVALID_SOCKET with the error in *why. */
+static socket_t open_bound(const struct addrinfo *ai, int type, int *why)
+{
+    int on = 1, off = 0;
+    socket_t s = socket(ai->ai_family, type, 0);
+    *why = socket_error();
+    if (s == INVALID_SOCKET) return s;
+    if (type == SOCK_STREAM) setsockopt(s, SOL_SOCKET, LISTEN_ALONE, (const char *)&on, sizeof on);
+    if (ai->ai_family == AF_INET6) setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&off, sizeof off);
+    if (socket_fits(s) && bind(s, ai->ai_addr, (socklen)ai->ai_addrlen) == 0 && socket_nonblocking(s) &&
+        (type != SOCK_STREAM || listen(s, SOMAXCONN) == 0))
+        return s;
+    *why = socket_error();
+    socket_close(s);
+    return INVALID_SOCKET;
+}
+
+static socket_t open_port(const char *host, const char *port, int type, int *family, int *why)
+{
+    struct addrinfo hints, *list = NULL;
+    socket_t s;
+    memset(&hints, 0, sizeof hints);
+    hints.ai_family = *family;
+    hints.ai_socktype = type;
+    hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+    if (getaddrinfo(host, port, &hints, &list) != 0 || !list) die(1, "cannot find the address \"%s\" to listen on; give one of this machine's with -l", host ? host : "::");
+    *family = list->ai_family;
+    s = open_bound(list, type, why);
+    freeaddrinfo(list);
+    return s;
+}
+
+/* Without a host: all addresses, IPv4 and IPv6 on one socket; IPv4 alone on a machine that has no IPv6. */
+static void open_pair(const char *host, const char *tcp, const char *udp)
+{
+    pair *p = &pairs[pair_count];
+    const char *shown = host ? host : "::";
+    int why = 0, family = host ? AF_UNSPEC : AF_INET6;
+    p->tcp = open_port(shown, tcp, SOCK_STREAM, &family, &why);
+    if (p->tcp == INVALID_SOCKET && !host) {
+        socket_t probe = socket(AF_INET6, SOCK_STREAM, 0);
+        if (probe != INVALID_SOCKET) {
+            socket_close(probe);
+        } else {
+            shown = "0.0.0.0";
+            family = AF_INET;
+            p->tcp = open_port(shown, tcp, SOCK_STREAM, &family, &why);
+        }
+    }
+    if (p->tcp == INVALID_SOCKET) die(1, "cannot listen on %s, TCP port %s: %s; choose another with -l", shown, tcp, socket_words(why));
+    p->udp = open_port(shown, udp, SOCK_DGRAM, &family, &why);
+    if (p->udp == INVALID_SOCKET) die(1, "cannot listen on %s, UDP port %s: %s; choose another with -l", shown, udp, socket_words(why));
+    p->family = family;
+    p->udp_port = socket_port(p->udp);
+    pair_count++;
+}
+
+/* [HOST/]TCP:UDP */
+static void open_listener(const char *arg)
+{
+    char text[300], *ports = text, *slash, *colon;
+    if (strlen(arg) >= sizeof text) die(2, "-l %s: too long; write [HOST/]TCP:UDP", arg);
+    if (pair_count == PAIRS_MAX) die(2, "-l %s: at most %d listeners", arg, PAIRS_MAX);
+    strcpy(text, arg);
+    if ((slash = strrchr(text, '/')) != NULL) {
+        *slash = 0;
+        ports = slash + 1;
+    }
+    colon = strchr(ports, ':');
+    if (!colon || slash == text) die(2, "-l %s: write [HOST/]TCP:UDP, for example -l 127.0.0.1/8000:9000", arg);
+    *colon++ = 0;
+    if (!*ports || strlen(ports) > 5 || strspn(ports, "0123456789") != strlen(ports) || atoi(ports) > 65535 ||
+        !*colon || strlen(colon) > 5 || strspn(colon, "0123456789") != strlen(colon) || atoi(colon) > 65535)
+        die(2, "-l %s: a port is a number from 0 to 65535", arg);
+    open_pair(slash ? text : NULL, ports, colon);
+    slash = slash ? text : (char *)(uintptr_t)(pairs[pair_count - 1].family == AF_INET ? "0.0.0.0" : "::");
+    printf("listening on %s/%u:%u\n", slash, (unsigned)socket_port(pairs[pair_count - 1].tcp), (unsigned)pairs[pair_count - 1].udp_port);
+}
+
+/* ---- UDP ---- */
+
+/* Waits until s can send, at most a moment. */
+static void wait_writable(socket_t s)
+{
+    struct timeval moment;
+    fd_set set;
+    moment.tv_sec = 0;
+    moment.tv_usec = 10000;
+    FD_ZERO(&set);
+    FD_SET(s, &set);
+    select((int)s + 1, NULL, &set, NULL, &moment);
+}
+
+/* A full buffer makes the world wait; a second of it is given up, as the network gives up a datagram. */
+static int send_event(const ocm_event *ev)
+{
+    const pair *p = &pairs[ev->to.socket];
+    struct sockaddr_storage ss;
+    socklen len = addr_to(&ev->to, p->family, &ss);
+    int i;
+    for (i = 0; i < 100; i++) {
+        if (socket_send_parts(p->udp, ev, (struct sockaddr *)&ss, len)) return 1;
+        if (!socket_full(socket_error())) return 0;
+        wait_writable(p->udp);
+    }
+    return 1;
+}
+
+/* Sends all that the registry has to say. */
+static void deliver(void)
+{
+    ocm_event ev;
+    while (ocm_registry_next(registry, &ev)) {
+        if (ev.out)
+            say(1, "\"%.*s\" is out of \"%.*s\": %s", (int)ev.name.len, (const char *)ev.name.ptr, (int)ev.room.len,
+                (const char *)ev.room.ptr, ev.out);
+        if (send_event(&ev)) continue;
+        say(2, "cannot send to %s: %s", addr_text(&ev.to), socket_words(socket_error()));
+        ocm_registry_failed(registry, &ev, now); /* no room in the log: it will fail again, and be told again */
+    }
+}
+
+/* A datagram from one of our own UDP sockets would go in circles. Only this machine can bind to its own address. */
+static int from_ourselves(const ocm_addr *from)
+{
+    struct sockaddr_storage ss;
+    ocm_addr probe = *from;
+    socklen len;
+    socket_t s;
+    int i, ours;
+    for (i = 0; i < pair_count && pairs[i].udp_port != from->port;) i++;
+    if (i == pair_count) return 0;
+    probe.port = 0;
+    len = addr_to(&probe, pairs[from->socket].family, &ss);
+    s = socket(pairs[from->socket].family, SOCK_DGRAM, 0);
+    if (s == INVALID_SOCKET) return 1;
+    ours = bind(s, (struct sockaddr *)&ss, len) == 0;
+    socket_close(s);
+    return ours;
+}
+
+/* One datagram. 0 when there is none. */
+static int read_datagram(int which)
+{
+    uint8_t buf[OCM_DATAGRAM_MAX + 1];
+    struct sockaddr_storage ss;
+    socklen len = sizeof ss;
+    ocm_addr from;
+    int n = (int)recvfrom(pairs[which].udp, (char *)buf, sizeof buf, 0, (struct sockaddr *)&ss, &len);
+    if (n < 0) {
+        int e = socket_error();
+        if (!socket_cut(e)) return !socket_full(e); /* an earlier datagram of ours reached nobody: there may be more to read */
+        n = sizeof buf;
+    }
+    from = addr_of(&ss, which);
+    if (from_ourselves(&from)) return 1;
+    while (ocm_registry_datagram(registry, buf, (size_t)n, &from, now) == OCM_E_AGAIN) deliver();
+    return 1;
+}
+
+static void read_datagrams(int which)
+{
+    int i;
+    for (i = 0; i < TURN_MAX && read_datagram(which);) i++;
+}
+
+/* ---- TCP ---- */
+
+static void client_close(client *c, const char *why)
+{
+    say(2, "%s: connection closed: %s", addr_text(&c->from), why);
+    if (c->in && c->out_len) { /* the success was not written */
+        while (ocm_registry_undo(registry, c->token) == OCM_E_AGAIN) deliver();
+    }
+    socket_close(c->s);
+    c->used = 0;
+}
+
+/* Closes the connection that has been silent longest, for one that is not: strangers who only sit there keep nobody out. */
+static client *client_evict(const char *why)
+{
+    client *c, *idle = NULL;
+    for (c = clients; c < clients + CLIENTS_MAX; c++)
+        if (c->used && (!idle || (!c->out_len && c->active < idle->active))) idle = c;
+    if (idle) client_close(idle, why);
+    return idle;
+}
+
+static client *client_slot(void)
+{
+    client *c = clients;
+    while (c < clients + CLIENTS_MAX && c->used) c++;
+    return c < clients + CLIENTS_MAX ? c : client_evict("another one needs the place");
+}
+
+/* 0 when nobody is waiting. */
+static int accept_client(int which)
+{
+    struct sockaddr_storage ss;
+    socklen len = sizeof ss;
+    socket_t s = accept(pairs[which].tcp, (struct sockaddr *)&ss, &len);
+    client *c;
+    if (s == INVALID_SOCKET) {
+        if (!socket_no_more(socket_error())) return 0;
+        say(0, "no descriptors left for a connection; raise the limit (ulimit -n)");
+        return client_evict("no descriptors left") != NULL;
+    }
+    if (!socket_fits(s) || !socket_nonblocking(s)) {
+        say(0, "a connection was refused: select() cannot watch its descriptor");
+        socket_close(s);
+        return 1;
+    }
+    c = client_slot();
+    memset(c, 0, offsetof(client, in_buf));
+    c->s = s;
+    c->used = 1;
+    c->from = addr_of(&ss, which);
+    c->active = now;
+    c->deadline = now + OCM_SILENCE_MS;
+    say(2, "%s: connected", addr_text(&c->from));
+    return 1;
+}
+
+static void log_answer(const client *c, const ocm_answer *a)
+{
+    static const char *const words[] = {"request", "create", "join", "list"};
+    say(a->success ? 1 : 2, "%s: %s \"%.*s\" as \"%.*s\": %d", addr_text(&c->from), words[a->op >= 1 && a->op <= 3 ? a->op : 0],
+        (int)a->room.len, a->room.ptr ? (const char *)a->room.ptr : "", (int)a->name.len,
+        a->name.ptr ? (const char *)a->name.ptr : "", a->status);
+}
+
+/* Takes one request out of the input. 0 when there is none yet. */
+static int client_request(client *c)
+{
+    uint8_t random[16];
+    ocm_answer a;
+    int n;
+    a.out = c->out_buf;
+    if (!entropy(random, sizeof random)) die(1, "the system gives no random bytes; tokens cannot be made");
+    while ((n = ocm_registry_request(registry, c->in_buf, c->in_len, &c->from, now, random, &a)) == OCM_E_AGAIN) deliver();
+    if (n <= 0) return 0;
+    log_answer(c, &a);
+    c->in_len -= (size_t)n;
+    memmove(c->in_buf, c->in_buf + n, c->in_len);
+    c->success = a.success;
+    c->in = a.in;
+    c->shut = a.close;
+    memcpy(c->token, a.token, sizeof c->token);
+    c->out_at = 0;
+    c->out_first = a.first;
+    c->out_len = a.len;
+    c->later = now + a.delay;
+    c->deadline = c->later + OCM_REQUEST_MS; /* for who does not read */
+    return 1;
+}
+
+/* The answer is sent: what now? */
+static void client_answered(client *c)
+{
+    c->out_len = c->out_at = 0;
+    c->deadline = now + (c->in_len ? OCM_REQUEST_MS : OCM_SILENCE_MS);
+    if (c->success) c->in_len = 0;
+    if (!c->shut) return;
+    socket_shut(c->s); /* closing while bytes still come would reset the connection and lose the answer */
+    c->lingers = 1;
+    c->in_len = 0;
+    c->deadline = now + OCM_LINGER_MS;
+}
+
+/* Sends what may go now. 0 when the connection is gone. */
+static int client_write(client *c)
+{
+    size_t end = now >= c->later ? c->out_len : c->out_first;
+    while (c->out_at < end) {
+        int n = socket_send(c->s, c->out_buf + c->out_at, end - c->out_at);
+        if (n < 0 && socket_full(socket_error())) return 1;
+        if (n < 0) {
+            client_close(c, socket_words(socket_error()));
+            return 0;
+        }
+        c->out_at += (size_t)n;
+    }
+    if (c->out_len && c->out_at == c->out_len) client_answered(c);
+    return 1;
+}
+
+/* Requests are answered in order, the next only after the last is complete. */
+static void client_work(client *c)
+{
+    while (client_write(c) && !c->out_len && !c->success && !c->lingers && c->in_len && client_request(c)) {
+    }
+}
+
+static void client_read(client *c)
+{
+    uint8_t rest[4096];
+    int ignore = c->success || c->lingers;
+    size_t room = ignore ? sizeof rest : sizeof c->in_buf - c->in_len;
+    int n = socket_receive(c->s, ignore ? rest : c->in_buf + c->in_len, room);
+    if (n < 0 && socket_full(socket_error())) return;
+    if (n <= 0) {
+        client_close(c, n ? socket_words(socket_error()) : "the client closed it");
+        return;
+    }
+    c->active = now;
+    if (ignore) return;
+    if (c->in_len == 0 && c->out_len == 0) c->deadline = now + OCM_REQUEST_MS;
+    c->in_len += (size_t)n;
+    client_work(c);
+}
+
+/* ---- Loop ---- */
+
+static void watch(socket_t s, fd_set *set, int *top)
+{
+    FD_SET(s, set);
+    if ((int)s > *top) *top = (int)s;
+}
+
+/* What to wait for, and until when. */
+static uint64_t watch_all(fd_set *readable, fd_set *writable, int *top)
+{
+    uint64_t until = ocm_registry_deadline(registry);
+    int i;
+    FD_ZERO(readable);
+    FD_ZERO(writable);
+    *top = 0;
+    for (i = 0; i < pair_count; i++) {
+        watch(pairs[i].tcp, readable, top);
+        watch(pairs[i].udp, readable, top);
+    }
+    for (i = 0; i < CLIENTS_MAX; i++) {
+        const client *c = &clients[i];
+        if (!c->used) continue;
+        if (c->in_len < sizeof c->in_buf) watch(c->s, readable, top);
+        if (c->out_at < (now >= c->later ? c->out_len : c->out_first)) watch(c->s, writable, top);
+        if (c->deadline < until) until = c->deadline;
+        if (c->out_len && c->later > now && c->later < until) until = c->later;
+    }
+    return until;
+}
+
+static int wait_for_events(fd_set *readable, fd_set *writable)
+{
+    struct timeval t;
+    int top, n;
+    uint64_t until = watch_all(readable, writable, &top), ms = until > now ? until - now : 0;
+    if (ms > WAIT_MS) ms = WAIT_MS;
+    t.tv_sec = (long)(ms / 1000);
+    t.tv_usec = (long)(ms % 1000) * 1000;
+    n = select(top + 1, readable, writable, NULL, &t);
+    now = clock_ms();
+    if (n < 0) { /* a signal: the sets are not to be read */
+        FD_ZERO(readable);
+        FD_ZERO(writable);
+    }
+    return n;
+}
+
+static void serve_client(client *c, const fd_set *readable, const fd_set *writable)
+{
+    if (FD_ISSET(c->s, readable)) client_read(c);
+    if (c->used && (FD_ISSET(c->s, writable) || (c->out_len && now >= c->later))) client_work(c);
+    if (c->used && now >= c->deadline) client_close(c, c->lingers ? "the refusal is sent" : "nothing came in time");
+}
+
+static void serve(void)
+{
+    fd_set readable, writable;
+    int i;
+    wait_for_events(&readable, &writable);
+    for (i = 0; i < CLIENTS_MAX; i++)
+        if (clients[i].used) serve_client(&clients[i], &readable, &writable);
+    for (i = 0; i < pair_count; i++)
+        if (FD_ISSET(pairs[i].tcp, &readable)) while (accept_client(i)) {}
+    for (i = 0; i < pair_count; i++)
+        if (FD_ISSET(pairs[i].udp, &readable)) read_datagrams(i);
+    while (ocm_registry_time(registry, now) == OCM_E_AGAIN) deliver();
+    deliver();
+}
+
+/* ---- Main ---- */
+
+static const char usage[] =
+    "usage: server [-l [HOST/]TCP:UDP]... [-R rooms] [-M members] [-i idle-seconds] [-r messages-per-second] [-q | -v] [-h] [-V]\n"
+    "  -l  listen there; several times: on all of them (default 8000:9000, all addresses; port 0: any free one)\n"
+    "  -R  rooms at once (default 1000)            -M  members at once (default 10000)\n"
+    "  -i  seconds of silence after which a member is dropped (default 300)\n"
+    "  -r  messages a second that a member may send, in bursts of twice as many (default 50, 0: no limit)\n"
+    "  -q  log errors only                         -v  log connections and refusals, too\n"
+    "  -h  this text                               -V  the version\n";
+
+static uint32_t number(int option, const char *text, uint32_t least, uint32_t most)
+{
+    unsigned long n = strlen(text) <= 9 && *text && strspn(text, "0123456789") == strlen(text) ? strtoul(text, NULL, 10) : most + 1ul;
+    if (n < least || n > most) die(2, "-%c %s: give a number from %lu to %lu", option, text, (unsigned long)least, (unsigned long)most);
+    return (uint32_t)n;
+}
+
+/* Returns how many -l there were; they are opened once all options are known to be right. */
+static int options(int argc, char **argv, ocm_limits *limits, const char *listen_on[PAIRS_MAX])
+{
+    int i, listeners = 0;
+    for (i = 1; i < argc; i++) {
+        int option = argv[i][0] == '-' && argv[i][1] && !argv[i][2] ? argv[i][1] : 0;
+        if (option == 'h') exit(fputs(usage, stdout) < 0);
+        if (option == 'V') exit(printf("server %s\n", OCM_VERSION) < 0);
+        if (option == 'q') loudness = 0;
+        else if (option == 'v') loudness = 2;
+        else if (!option || !strchr("lRMir", option)) die(2, "unknown argument \"%s\"; see server -h", argv[i]);
+        else if (++i == argc) die(2, "-%c wants a value; see server -h", option);
+        else if (option == 'R') limits->rooms = number(option, argv[i], 1, 100000000);
+        else if (option == 'M') limits->members = number(option, argv[i], 1, 100000000);
+        else if (option == 'i') limits->idle = number(option, argv[i], 1, 86400 * 365);
+        else if (option == 'r') limits->rate = number(option, argv[i], 0, 1000000);
+        else if (listeners == PAIRS_MAX) die(2, "-l %s: at most %d listeners", argv[i], PAIRS_MAX);
+        else listen_on[listeners++] = argv[i];
+    }
+    if (!listeners) listen_on[listeners++] = "8000:9000";
+    return listeners;
+}
+
+static void totals(void)
+{
+    const ocm_counts *c = ocm_registry_counts(registry);
+    say(1, "stopped: %llu requests (%llu refused), %llu datagrams in (%llu dropped), %llu messages (%llu refused), %llu datagrams out",
+        (unsigned long long)c->requests, (unsigned long long)c->refused, (unsigned long long)c->datagrams,
+        (unsigned long long)c->dropped, (unsigned long long)c->messages, (unsigned long long)c->unaccepted,
+        (unsigned long long)c->events);
+}
+
+int main(int argc, char **argv)
+{
+    ocm_limits limits = ocm_limits_default();
+    const char *listen_on[PAIRS_MAX];
+    uint8_t key[16];
+    void *mem;
+    int i, listeners = options(argc, argv, &limits, listen_on);
+    if (!platform_start() || !entropy(key, sizeof key)) die(1, "the system gives no sockets or no random bytes");
+    mem = calloc(1, ocm_registry_size(&limits));
+    clients = (client *)calloc(CLIENTS_MAX, sizeof *clients);
+    if (!mem || !clients) die(1, "no memory for %lu rooms and %lu members; ask for fewer with -R and -M", (unsigned long)limits.rooms, (unsigned long)limits.members);
+    registry = ocm_registry_init(mem, &limits, key);
+    for (i = 0; i < listeners; i++) open_listener(listen_on[i]);
+    fflush(stdout);
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    now = clock_ms();
+    while (!stopping) serve();
+    ocm_registry_stop(registry);
+    deliver();
+    totals();
+    return 0;
+}
