@@ -435,6 +435,7 @@ static int farewell(const options *o, const ocm_action *a)
     line.prompt = NULL;
     if (interactive) fputs("\r\033[K", stdout);
     if (a->kind == OCM_END_OUT) show_line(nobody, a->text, 1);
+    if (a->kind == OCM_END_OUT && a->count) fprintf(stderr, "client: your last %llu messages are not confirmed\n", (unsigned long long)a->count);
     if (a->kind == OCM_END_LEFT || a->kind == OCM_END_OUT) return 0;
     fputs("client: ", stderr);
     if (a->kind == OCM_END_UNCONFIRMED) {
@@ -704,7 +705,7 @@ static void refuse_line(int why)
 {
     if (why == OCM_E_LARGE)
         inform("client: the message is too long: %lu bytes, at most %lu are possible", (unsigned long)(line.len + line.lost),
-             (unsigned long)ocm_session_room(&session));
+             (unsigned long)ocm_session_text_max(&session));
     else
         inform("client: the message is not text: it has control characters or is not UTF-8");
 }
@@ -926,7 +927,7 @@ int main(int argc, char **argv)
     do {
         const char *password = password_of(&o);
         if (ocm_session_open(&session, o.want, o.form, ocm_text(o.room), ocm_text(o.name), ocm_text(password)) < 0)
-            die(2, "the password is too long: at most %d bytes", OCM_NAME_MAX);
+            die(2, "the password is too long or not UTF-8: at most %d bytes", OCM_NAME_MAX);
         status = chat(&o);
         o.ask_password = 1;
         if (status == 401) printf("Wrong password for room \"%s\".\n", o.room);

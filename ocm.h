@@ -156,6 +156,7 @@
 #define OCM_SPEECH_MAX 3990   /* bytes of room name, user name and text together, see ocm_speech_len */
 #define OCM_BATCH_MAX 1200    /* bytes of a datagram that carries several objects */
 #define OCM_WINDOW 64         /* messages under way from a client, entries asked for at once */
+#define OCM_AHEAD 256         /* entries that a session keeps while it waits for an earlier one */
 #define OCM_INTEGER_MAX 9007199254740991u /* 2^53-1: what every JSON implementation can hold (RFC 8259, 6) */
 
 #define OCM_FRAME_MAX (OCM_HEADER_LEN + OCM_NAME_MAX + OCM_PAYLOAD_MAX)
@@ -176,7 +177,7 @@ enum {
     OCM_E_BAD = -1,   /* malformed: no more bytes will make it right */
     OCM_E_LARGE = -2, /* the header announces more than the limit */
     OCM_E_SPACE = -3, /* the output does not fit the memory given */
-    OCM_E_AGAIN = -4  /* nothing was done: drain ocm_registry_next, then offer the same input again */
+    OCM_E_AGAIN = -4  /* nothing was done: drain ocm_registry_next (ocm_session_next), then offer the same input again */
 };
 
 /* ---- 2. Types ---- */
@@ -230,13 +231,14 @@ typedef struct ocm_outcome {
     int status;          /* as in the JSON form: 200, 201, 4xx, 503 */
     ocm_view why, token; /* why: the server's words, may be empty */
     uint64_t level, idle, seq;
+    uint64_t log; /* names the room's log: another number is another log, with other entries; 0 = not told */
 } ocm_outcome;
 
 /* What a registry holds and allows. */
 typedef struct ocm_limits {
     uint32_t rooms, members; /* slots */
     uint32_t log;            /* bytes for the log of all rooms; at least 64 KiB are taken */
-    uint32_t idle;           /* seconds of silence after which a member is dropped */
+    uint32_t idle;           /* seconds of silence after which a member is dropped; at least 1 */
     uint32_t rate;           /* datagrams a second and member, with a burst of twice as many; 0 = no limit */
 } ocm_limits;
 
@@ -358,8 +360,8 @@ OCM_API int ocm_registry_time(ocm_registry *g, uint64_t now);
 /* When ocm_registry_time is due next, in ms of the same clock; UINT64_MAX when nobody is waiting. */
 OCM_API uint64_t ocm_registry_deadline(const ocm_registry *g);
 /* Input: the event just pulled could not be sent, for another reason than a full buffer. To be told before the next
-   is pulled. Three in a row, over at least 10 s, end the membership. 1, or OCM_E_AGAIN. */
-OCM_API int ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t now);
+   is pulled. Three in a row, over at least 10 s, end the membership (while the log is full, the next one after them). */
+OCM_API void ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t now);
 /* Input: the server stops. Closes all rooms; drain to tell everyone. */
 OCM_API void ocm_registry_stop(ocm_registry *g);
 
@@ -394,7 +396,7 @@ enum {
 
 enum {
     OCM_END_LEFT,        /* as asked, confirmed where the server confirms */
-    OCM_END_OUT,         /* put out by the server: text says why */
+    OCM_END_OUT,         /* put out by the server: text says why; count messages are not confirmed */
     OCM_END_REFUSED,     /* the request was refused: status and text (may be empty) */
     OCM_END_NO_ANSWER,   /* no connection, or no answer in 5 s, or one that cannot be understood */
     OCM_END_UNCONFIRMED  /* left, but the server confirmed neither that nor `count` messages */
@@ -410,7 +412,7 @@ typedef struct ocm_action {
 typedef struct ocm_session ocm_session;
 
 /* Starts a session: it will want to connect. want: OCM_CREATE, OCM_JOIN, OCM_EITHER. form: OCM_FORM_JSON, or OCM_FORM_TEXT, which
-   knows no level 1. Everything is copied. 1, or OCM_E_BAD: not a room name, not a user name, or the password too long. */
+   knows no level 1. Everything is copied. 1, or OCM_E_BAD: not a room name, not a user name, or the password too long or not UTF-8. */
 OCM_API int ocm_session_open(ocm_session *s, int want, int form, ocm_view room, ocm_view name, ocm_view password);
 /* The connection is there, and the program receives datagrams at ip (as text) and port: the request, to be sent in one piece. */
 OCM_API ocm_view ocm_session_request(ocm_session *s, ocm_view ip, uint16_t port, uint64_t now);
@@ -420,10 +422,10 @@ OCM_API int ocm_session_answer(ocm_session *s, const uint8_t *p, size_t len, uin
 OCM_API void ocm_session_broken(ocm_session *s, uint64_t now);
 /* A datagram came from the server's IP address. */
 OCM_API void ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, uint64_t now);
-/* The user says one line. 1, OCM_E_LARGE (more than ocm_session_room), OCM_E_BAD (not text, or empty), OCM_E_AGAIN (64 are under way). */
+/* The user says one line. 1, OCM_E_LARGE (more than ocm_session_text_max), OCM_E_BAD (not text, or empty), OCM_E_AGAIN (not ready: see below). */
 OCM_API int ocm_session_say(ocm_session *s, ocm_view text);
 /* The most bytes a line may have; a `"`, `\` or TAB counts as two. */
-OCM_API size_t ocm_session_room(const ocm_session *s);
+OCM_API size_t ocm_session_text_max(const ocm_session *s);
 /* 1 while the session is in its room and OCM_WINDOW messages are not yet under way. */
 OCM_API int ocm_session_ready(const ocm_session *s);
 /* The user leaves, once all that was said is in the log. */
@@ -468,14 +470,14 @@ typedef struct ocmi_member {
     uint64_t until;            /* once out: the last entry it is to get */
     uint64_t taken;            /* last id taken */
     uint64_t spent;            /* rate: when its burst is whole again, in thousandths of a datagram */
-    uint64_t ask;              /* first entry it wants again */
-    uint64_t told, refused;    /* time of its last notice; the id that it is about, 0 = none */
+    uint64_t ask, asked;       /* entries it wants again: bit i of asked stands for entry ask + i */
+    uint64_t told, refused;    /* it has been told enough until then; the id that its notice is about, 0 = none */
     uint64_t failed;           /* time of the first failure in a row */
     uint32_t room, prev, next; /* of that room's members */
     uint32_t older, newer;     /* of all members, by heard */
     uint32_t next_due;         /* of the members with something for them alone */
     uint8_t token[OCM_TOKEN_LEN];
-    uint8_t form, level, why, notice, status, due, failures, sends, asked;
+    uint8_t form, level, why, notice, status, due, failures, sends;
     uint8_t name_len, name[OCM_NAME_MAX];
 } ocmi_member;
 
@@ -517,18 +519,21 @@ struct ocm_session {
     int state, want, op, form, level, created, leaving, silent;
     int end_kind, status, show_in, show_back, gap; /* gap: entries were given up while messages were under way */
     uint8_t ack;                    /* the state-1 byte of the answer under way */
-    uint64_t wake, asked, heard;    /* ms; asked: since when something waits for an answer, 0 = nothing does */
+    uint64_t wake, asked;           /* ms; asked: since when something waits for an answer, 0 = nothing does */
     uint64_t retry, retry_wait;     /* when to ask by TCP again, and how long to wait after that */
+    unsigned refusals;              /* of requests to come back, in a row */
     uint64_t idle, rtt, last_sent;  /* ms */
     ocmi_timer alive, leave;        /* keep-alive, leave */
     uint64_t alive_at;              /* when the next keep-alive is due */
     uint64_t joined, own_from;      /* seq of the last own notice, and of the first in this log; 0 = no log yet */
     uint64_t next, newest, first;   /* seq of the next to show, of the newest there is; all below first is lost */
     uint64_t missed;                /* entries given up, to be told */
-    uint64_t status_seq, status_id; /* the last status */
+    uint64_t known_seq, known_id;   /* when the log stood at known_seq, known_id was the last id taken */
+    uint64_t log;                   /* which log it is */
     uint64_t renumber;              /* once all up to here is known, ids start again from 1; 0 = they run */
+    size_t copy;                    /* bytes of out that are to be sent once more */
     uint64_t last_id, said_first;   /* said[said_first % OCM_WINDOW] is the oldest under way */
-    size_t said_count;
+    size_t said_count, window;      /* window: how many of them may be on their way; less where much is lost */
     uint8_t room[OCM_NAME_MAX], name[OCM_NAME_MAX], password[OCM_NAME_MAX], token[OCM_TOKEN_MAX];
     uint8_t room_len, name_len, password_len, token_len;
     uint8_t why[256];               /* of the end, or of the last refusal */
@@ -536,7 +541,7 @@ struct ocm_session {
     uint8_t out[OCM_FRAME_MAX];     /* the request or datagram being sent */
     uint8_t scratch[OCM_DATAGRAM_MAX]; /* texts without their escapes */
     ocmi_said said[OCM_WINDOW];
-    ocmi_heard_entry entry[OCM_WINDOW];
+    ocmi_heard_entry entry[OCM_AHEAD];
 };
 
 #endif /* OCM_H */
@@ -593,6 +598,18 @@ OCM_API int ocm_utf8_decode(const uint8_t *p, size_t len, uint32_t *c)
     }
     if (*c < least[n] || *c > 0x10FFFF || (*c >= 0xD800 && *c <= 0xDFFF)) return 0;
     return (int)n;
+}
+
+static int ocmi_utf8_valid(ocm_view v)
+{
+    size_t i = 0;
+    uint32_t c;
+    while (i < v.len) {
+        int n = ocm_utf8_decode(v.ptr + i, v.len - i, &c);
+        if (n == 0) return 0;
+        i += (size_t)n;
+    }
+    return 1;
 }
 
 static int ocmi_control(uint32_t c)
@@ -1176,12 +1193,12 @@ OCM_API int ocm_outcome_decode(const ocm_frame *f, uint8_t *scratch, ocm_outcome
     const ocmi_field number[] = {{"status", NULL, &status, NULL}, {"status_code", NULL, &status, NULL}};
     const ocmi_field words[] = {
         {"message", &o->why, NULL, NULL}, {"token", &o->token, NULL, NULL}, {"user_token", &o->token, NULL, NULL},
-        {"ocm", NULL, &o->level, NULL}, {"idle", NULL, &o->idle, NULL}, {"seq", NULL, &o->seq, NULL}};
+        {"ocm", NULL, &o->level, NULL}, {"idle", NULL, &o->idle, NULL}, {"seq", NULL, &o->seq, NULL}, {"log", NULL, &o->log, NULL}};
     memset(o, 0, sizeof *o);
     if (f->payload.len == 0 || f->payload.ptr[0] != '{') return ocmi_outcome_text(f->payload, o);
     if (ocmi_json_object(f->payload, number, 2, scratch, &has) < 0 || status < 200 || status > 599) return OCM_E_BAD;
     o->status = (int)status; /* first: a refusal of seed A's has null for a token */
-    if (ocmi_json_object(f->payload, words, status < 300 ? 6 : 1, scratch, &has) < 0) return OCM_E_BAD;
+    if (ocmi_json_object(f->payload, words, status < 300 ? 7 : 1, scratch, &has) < 0) return OCM_E_BAD;
     return status >= 300 || (o->token.len >= 1 && o->token.len <= OCM_TOKEN_MAX) ? 1 : OCM_E_BAD;
 }
 
@@ -1228,6 +1245,7 @@ static uint64_t ocmi_hash(const uint8_t key[16], ocm_view text)
     uint64_t k0 = ocmi_load64(key, 8), k1 = ocmi_load64(key + 8, 8), m;
     uint64_t v[4];
     size_t i, n = text.len;
+    if (n == 0) text.ptr = key; /* nothing is read, but a view of nothing may have no address */
     v[0] = k0 ^ 0x736f6d6570736575u, v[1] = k1 ^ 0x646f72616e646f6du;
     v[2] = k0 ^ 0x6c7967656e657261u, v[3] = k1 ^ 0x7465646279746573u;
     for (i = 0;; i += 8) {
@@ -1288,7 +1306,9 @@ static size_t ocmi_layout(ocm_registry *g, uint8_t *mem)
 {
     size_t at = ocmi_aligned(sizeof *g);
     uint32_t log = g->limits.log < OCMI_LOG_MIN ? OCMI_LOG_MIN : g->limits.log;
-    OCM_ASSERT(g->limits.rooms > 0 && g->limits.rooms < 1u << 30 && g->limits.members > 0 && g->limits.members < 1u << 30);
+    OCM_ASSERT(g->limits.rooms > 0 && g->limits.members > 0 && g->limits.idle > 0);
+    OCM_ASSERT(g->limits.rooms < SIZE_MAX / 4096 && g->limits.rooms < 1u << 30);
+    OCM_ASSERT(g->limits.members < SIZE_MAX / 4096 && g->limits.members < 1u << 30);
     g->log_units = log / OCMI_UNIT;
     g->room = (ocmi_room *)ocmi_carve(mem, &at, sizeof(ocmi_room) * ((size_t)g->limits.rooms + 1));
     g->member = (ocmi_member *)ocmi_carve(mem, &at, sizeof(ocmi_member) * ((size_t)g->limits.members + 1));
@@ -1425,6 +1445,7 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
     ocmi_room *r = &g->room[room];
     ocmi_entry *e = ocmi_entry_at(g, g->log_head);
     ocmi_out o = ocmi_out_open((uint8_t *)e + sizeof *e, OCMI_ENTRY_MAX - sizeof *e);
+    OCM_ASSERT(g->log_units - g->log_used >= OCMI_ENTRY_UNITS);
     m->seq = ++r->seq;
     m->has |= OCM_HAS_SEQ;
     ocmi_put_message(&o, m);
@@ -1472,6 +1493,13 @@ static ocm_view ocmi_room_name(const ocmi_room *r)
 static ocm_view ocmi_member_name(const ocmi_member *m)
 {
     return ocmi_view(m->name, m->name_len);
+}
+
+/* A number for this room's log that no other log of this or another server is likely to have. */
+static uint64_t ocmi_room_log(const ocm_registry *g, uint32_t room)
+{
+    uint64_t log = ocmi_hash(g->key, ocmi_room_name(&g->room[room])) + ((uint64_t)g->room[room].life << 32 | room);
+    return log % OCM_INTEGER_MAX + 1;
 }
 
 static uint64_t ocmi_name_hash(const ocm_registry *g, uint32_t room, ocm_view name)
@@ -1545,6 +1573,7 @@ static void ocmi_room_close(ocm_registry *g, uint32_t room, int why)
     if (r->next) g->room[r->next].prev = r->prev;
     g->counts.rooms--;
     ocmi_busy(g, room);
+    r->turning = 0; /* a round that was under way begins again: those it has passed are to be told, too */
 }
 
 /* The last member has been told: what the log still holds of the room belongs to nobody. */
@@ -1659,7 +1688,8 @@ static void ocmi_member_forget(ocm_registry *g, uint32_t slot, int why)
     if (m->why) return;
     m->why = (uint8_t)why;
     m->until = g->room[m->room].seq;
-    m->asked = m->status = m->notice = 0;
+    m->asked = 0;
+    m->status = m->notice = 0;
     ocmi_table_remove(&g->tokens, ocmi_token_hash(g, m->token), slot);
     ocmi_table_remove(&g->names, ocmi_name_hash(g, m->room, ocmi_member_name(m)), slot);
     ocmi_idle_remove(g, slot);
@@ -1824,6 +1854,24 @@ static int ocmi_event_out(ocm_registry *g, uint32_t slot, ocm_event *ev)
     return why != OCMI_UNDONE;
 }
 
+/* The next run of entries that it asked for and that are still held. */
+static int ocmi_deliver_again(ocm_registry *g, uint32_t slot, ocm_event *ev)
+{
+    ocmi_member *m = &g->member[slot];
+    int any = 0;
+    while (m->asked && !any) {
+        uint64_t at, run = 0;
+        for (; !(m->asked & 1); m->asked >>= 1) m->ask++;
+        while (run < OCM_WINDOW && m->asked >> run & 1) run++;
+        at = m->ask - 1;
+        any = ocmi_deliver(g, slot, &at, at + run, ev);
+        run = at + 1 - m->ask;
+        m->asked = run < OCM_WINDOW ? m->asked >> run : 0;
+        m->ask += run;
+    }
+    return any;
+}
+
 /* The next datagram for one member: what its room's log has for it, what it asked for, what concerns it alone. */
 static int ocmi_member_next(ocm_registry *g, uint32_t slot, ocm_event *ev)
 {
@@ -1832,13 +1880,7 @@ static int ocmi_member_next(ocm_registry *g, uint32_t slot, ocm_event *ev)
     if (m->why == OCMI_GONE) return 0;
     if (!r->listed) ocmi_member_forget(g, slot, r->why);
     if (ocmi_deliver(g, slot, &m->sent, m->why ? m->until : r->seq, ev)) return 1;
-    while (m->asked) {
-        uint64_t at = m->ask - 1;
-        int any = ocmi_deliver(g, slot, &at, at + m->asked, ev);
-        m->asked = (uint8_t)(m->asked - (at + 1 - m->ask));
-        m->ask = at + 1;
-        if (any) return 1;
-    }
+    if (m->asked && ocmi_deliver_again(g, slot, ev)) return 1;
     if (m->status) return ocmi_event_status(g, slot, ev);
     if (m->notice) return ocmi_event_notice(g, slot, ev);
     return m->why ? ocmi_event_out(g, slot, ev) : 0;
@@ -1948,6 +1990,7 @@ static void ocmi_put_json_outcome(ocm_registry *g, ocmi_out *o, const ocmi_resul
         ocmi_put_number_member(o, "ocm", 1);
         ocmi_put_number_member(o, "idle", g->limits.idle);
         ocmi_put_number_member(o, "seq", g->room[m->room].seq);
+        ocmi_put_number_member(o, "log", ocmi_room_log(g, m->room));
     }
     ocmi_put_byte(o, '}');
 }
@@ -1992,14 +2035,17 @@ static void ocmi_answer(ocm_registry *g, const ocm_request *q, int outcome, uint
     else g->counts.refused++;
 }
 
-/* One line of a list. 0 when the list is full: then its last line says so. */
-static int ocmi_list_line(ocmi_out *o, const uint8_t *line, int len)
+/* One line of a list. 0 when the list is full: then it ends where there was still room to say so. */
+static int ocmi_list_line(ocmi_out *o, const ocmi_out *line, size_t *cut)
 {
     static const char more[] = "{\"more\":true}\n";
-    if (o->len + (size_t)len + sizeof more - 1 <= OCM_LIST_MAX) {
-        ocmi_put(o, line, (size_t)len);
+    OCM_ASSERT(!line->full);
+    if (o->len + line->len <= OCM_LIST_MAX) {
+        ocmi_put(o, line->ptr, line->len);
+        if (o->len + sizeof more - 1 <= OCM_LIST_MAX) *cut = o->len;
         return 1;
     }
+    o->len = *cut;
     ocmi_put_text(o, more);
     return 0;
 }
@@ -2008,6 +2054,7 @@ static void ocmi_list_rooms(const ocm_registry *g, ocmi_out *o)
 {
     uint8_t line[2 * OCM_NAME_MAX + 128];
     uint32_t room;
+    size_t cut = 0;
     for (room = g->first_room; room; room = g->room[room].next) {
         const ocmi_room *r = &g->room[room];
         ocmi_out l = ocmi_out_open(line, sizeof line);
@@ -2015,7 +2062,7 @@ static void ocmi_list_rooms(const ocm_registry *g, ocmi_out *o)
         ocmi_put_number_member(&l, "size", r->size);
         ocmi_put_bool_member(&l, "password_required", r->locked);
         ocmi_put_text(&l, "}\n");
-        if (!ocmi_list_line(o, line, ocmi_out_close(&l))) break;
+        if (!ocmi_list_line(o, &l, &cut)) break;
     }
 }
 
@@ -2023,6 +2070,7 @@ static void ocmi_list_members(const ocm_registry *g, uint32_t room, ocmi_out *o)
 {
     uint8_t line[2 * OCM_NAME_MAX + 128];
     uint32_t slot;
+    size_t cut = 0;
     if (g->room[room].locked) return;
     for (slot = g->room[room].first_member; slot; slot = g->member[slot].next) {
         ocmi_out l = ocmi_out_open(line, sizeof line);
@@ -2030,7 +2078,7 @@ static void ocmi_list_members(const ocm_registry *g, uint32_t room, ocmi_out *o)
         ocmi_put_text_member(&l, "username", ocmi_member_name(&g->member[slot]));
         ocmi_put_bool_member(&l, "host", g->room[room].host == slot);
         ocmi_put_text(&l, "}\n");
-        if (!ocmi_list_line(o, line, ocmi_out_close(&l))) break;
+        if (!ocmi_list_line(o, &l, &cut)) break;
     }
 }
 
@@ -2060,8 +2108,8 @@ static uint32_t ocmi_come_back(ocm_registry *g, uint32_t room, const ocm_request
     ocmi_heard(g, slot, at, now);
     m->form = OCM_FORM_JSON;
     m->level = 1;
-    m->taken = 0;
-    m->asked = 0;
+    m->taken = m->asked = 0;
+    m->notice = m->failures = m->sends = 0; /* what was said of the old ids and the old address */
     return slot;
 }
 
@@ -2086,8 +2134,7 @@ static int ocmi_join(ocm_registry *g, const ocm_request *q, const ocm_addr *at, 
     *slot = ocmi_come_back(g, room, q, at, now);
     *back = *slot != 0;
     if (*slot) return OCMI_JOINED;
-    if (g->room[room].locked != (q->password.len > 0) || g->room[room].password != ocmi_hash(g->key, q->password))
-        return OCMI_PASSWORD;
+    if (g->room[room].locked && g->room[room].password != ocmi_hash(g->key, q->password)) return OCMI_PASSWORD;
     if (ocmi_name_find(g, room, q->name)) return OCMI_TAKEN;
     *slot = ocmi_member_add(g, room, q, at, now, random);
     return *slot ? OCMI_JOINED : OCMI_FULL;
@@ -2163,8 +2210,8 @@ static void ocmi_refuse(ocm_registry *g, uint32_t slot, int notice, uint64_t id,
 {
     ocmi_member *m = &g->member[slot];
     g->counts.unaccepted++;
-    if (m->told && now - m->told < 1000) return;
-    m->told = now ? now : 1;
+    if (now < m->told) return;
+    m->told = now + 1000;
     m->notice = (uint8_t)notice;
     m->refused = id;
     ocmi_due(g, slot);
@@ -2213,55 +2260,50 @@ static void ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id,
     }
 }
 
-/* A member wants entries again: as many as it names, as its rate allows, and as the log still holds. */
+/* A member wants entries again: as many as it names, as its rate allows, and as the log still holds. What does not fit beside
+   what it asked for before and was not yet sent is not noted: it will ask again. */
 static void ocmi_ask(ocm_registry *g, uint32_t slot, const ocm_message *a, uint64_t now)
 {
     ocmi_member *m = &g->member[slot];
     const ocmi_room *r = &g->room[m->room];
-    uint64_t from = a->seq, count = a->count > OCM_WINDOW ? OCM_WINDOW : a->count;
-    if (!m->level || a->seq == 0) return;
-    if (from < r->first || from > r->seq) ocmi_status(g, slot);
-    for (; count && from < r->first; from++) count--;
-    if (from > r->seq) return;
-    if (count > r->seq - from + 1) count = r->seq - from + 1;
-    for (m->asked = 0; m->asked < count && ocmi_rate(g, m, now);) m->asked++;
-    m->ask = from;
+    uint64_t seq = a->seq, end = a->seq + (a->count > OCM_WINDOW ? OCM_WINDOW : a->count);
+    if (!m->level || seq == 0) return;
+    if (seq < r->first || seq > r->seq) ocmi_status(g, slot);
+    if (seq < r->first) seq = r->first;
+    if (end > r->seq + 1) end = r->seq + 1;
+    if (!m->asked) m->ask = seq;
+    for (; seq < end && seq >= m->ask && seq - m->ask < OCM_WINDOW && ocmi_rate(g, m, now); seq++)
+        m->asked |= (uint64_t)1 << (seq - m->ask);
     ocmi_due(g, slot);
 }
 
-/* A JSON member's datagram. */
-static void ocmi_heard_json(ocm_registry *g, uint32_t slot, ocm_view payload, uint64_t now)
+/* A JSON member's datagram. Leaving ends what there is to limit, so it needs no rate. */
+static void ocmi_heard_json(ocm_registry *g, uint32_t slot, ocm_view payload, int in_rate, uint64_t now)
 {
     uint8_t scratch[OCM_DATAGRAM_MAX];
+    const ocmi_member *m = &g->member[slot];
     ocm_message n;
-    if (payload.len == 0) {
-        ocmi_status(g, slot);
-    } else if (ocm_message_decode(payload, scratch, &n) < 0) {
-        ocmi_refuse(g, slot, OCMI_NO_TEXT, 0, now);
-    } else if (!(n.has & OCM_HAS_OPERATION) || !ocm_view_equal(n.sender, ocm_text("system"))) {
-        ocmi_say(g, slot, n.text, n.id, now);
-    } else if (n.operation == OCM_LEFT) {
-        ocmi_member_end(g, slot, OCMI_WENT);
-    } else if (n.operation == OCM_STATUS) {
-        ocmi_ask(g, slot, &n, now);
-    }
+    int good, own;
+    memset(&n, 0, sizeof n);
+    good = payload.len == 0 || ocm_message_decode(payload, scratch, &n) > 0;
+    own = good && n.has & OCM_HAS_OPERATION && ocm_view_equal(n.sender, ocm_text("system"));
+    if (own && n.operation == OCM_LEFT) ocmi_member_end(g, slot, OCMI_WENT);
+    else if (!in_rate && m->level) g->counts.unaccepted++; /* without a word: it repeats */
+    else if (!in_rate) ocmi_refuse(g, slot, OCMI_TOO_FAST, 0, now);
+    else if (!good) ocmi_refuse(g, slot, OCMI_NO_TEXT, 0, now);
+    else if (!own) ocmi_say(g, slot, n.text, n.id, now);
+    else if (n.operation == OCM_STATUS) ocmi_ask(g, slot, &n, now);
 }
 
 static void ocmi_heard_from(ocm_registry *g, uint32_t slot, ocm_view payload, size_t len, uint64_t now)
 {
     ocmi_member *m = &g->member[slot];
-    if (!ocmi_rate(g, m, now)) {
-        if (m->level) g->counts.unaccepted++; /* without a word: it repeats */
-        else ocmi_refuse(g, slot, OCMI_TOO_FAST, 0, now);
-    } else if (len > OCM_DATAGRAM_MAX) {
-        ocmi_refuse(g, slot, OCMI_TOO_LONG, 0, now);
-    } else if (m->form == OCM_FORM_JSON) {
-        ocmi_heard_json(g, slot, payload, now);
-    } else if (ocm_view_equal(payload, ocm_text("[remove_chatroom]"))) {
-        ocmi_member_end(g, slot, OCMI_WENT);
-    } else {
-        ocmi_say(g, slot, payload, 0, now);
-    }
+    int in_rate = ocmi_rate(g, m, now);
+    if (len > OCM_DATAGRAM_MAX) ocmi_refuse(g, slot, OCMI_TOO_LONG, 0, now);
+    else if (m->form == OCM_FORM_JSON) ocmi_heard_json(g, slot, payload, in_rate, now);
+    else if (ocm_view_equal(payload, ocm_text("[remove_chatroom]"))) ocmi_member_end(g, slot, OCMI_WENT);
+    else if (!in_rate) ocmi_refuse(g, slot, OCMI_TOO_FAST, 0, now);
+    else ocmi_say(g, slot, payload, 0, now);
 }
 
 OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len, const ocm_addr *from, uint64_t now)
@@ -2296,18 +2338,15 @@ OCM_API int ocm_registry_time(ocm_registry *g, uint64_t now)
     return 1;
 }
 
-OCM_API int ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t now)
+OCM_API void ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t now)
 {
     ocmi_member *m = &g->member[ev->member];
-    if (ev->out || m->why) return 1;
-    if (m->sends != 1) m->failures = 0; /* others came through since the last failure */
+    if (ev->out || m->why) return;
+    if (m->sends > 1) m->failures = 0; /* others came through since the last failure */
     m->sends = 0;
     if (m->failures == 0) m->failed = now;
     if (m->failures < 3) m->failures++;
-    if (m->failures < 3 || now - m->failed < 10000) return 1;
-    if (!ocmi_log_reserve(g)) return OCM_E_AGAIN;
-    ocmi_member_end(g, ev->member, OCMI_UNREACHABLE);
-    return 1;
+    if (m->failures == 3 && now - m->failed >= 10000 && ocmi_log_reserve(g)) ocmi_member_end(g, ev->member, OCMI_UNREACHABLE);
 }
 
 OCM_API void ocm_registry_stop(ocm_registry *g)
@@ -2324,7 +2363,6 @@ enum { OCMI_UNDER_WAY, OCMI_DONE, OCMI_REFUSED, OCMI_UNSURE };          /* fate 
 #define OCMI_SILENT_MS 10000u
 #define OCMI_HISTORY 20u /* entries */
 #define OCMI_REPEATED 8u /* messages */
-#define OCMI_NEVER UINT64_MAX
 
 static size_t ocmi_copy(uint8_t *to, size_t cap, ocm_view v)
 {
@@ -2346,8 +2384,9 @@ static ocm_view ocmi_session_room_name(const ocm_session *s)
 OCM_API int ocm_session_open(ocm_session *s, int want, int form, ocm_view room, ocm_view name, ocm_view password)
 {
     memset(s, 0, sizeof *s);
-    if (!ocm_room_valid(room) || !ocm_name_valid(name) || password.len > OCM_NAME_MAX) return OCM_E_BAD;
+    if (!ocm_room_valid(room) || !ocm_name_valid(name) || password.len > OCM_NAME_MAX || !ocmi_utf8_valid(password)) return OCM_E_BAD;
     s->state = OCMI_WAITING;
+    s->window = OCM_WINDOW;
     s->want = want;
     s->op = want == OCM_CREATE ? OCM_CREATE : OCM_JOIN;
     s->next = 1;
@@ -2374,6 +2413,7 @@ OCM_API ocm_view ocm_session_request(ocm_session *s, ocm_view ip, uint16_t port,
     if (s->op == OCM_JOIN && s->level) q.token = ocmi_view(s->token, s->token_len);
     n = ocm_request_encode(s->out, sizeof s->out, &q);
     OCM_ASSERT(n > 0);
+    s->copy = 0;
     s->state = OCMI_ASKING;
     s->retry = now + OCMI_ANSWER_MS;
     s->ack = 0;
@@ -2392,7 +2432,7 @@ static void ocmi_session_end(ocm_session *s, int kind, int status, ocm_view why)
 static void ocmi_session_again(ocm_session *s, uint64_t now, int kind, int status, ocm_view why)
 {
     if (!s->token_len || s->leaving) {
-        ocmi_session_end(s, kind, status, why);
+        ocmi_session_end(s, s->token_len ? OCM_END_UNCONFIRMED : kind, status, why);
         return;
     }
     s->state = OCMI_WAITING;
@@ -2409,7 +2449,7 @@ OCM_API void ocm_session_broken(ocm_session *s, uint64_t now)
 
 static ocmi_heard_entry *ocmi_entry_place(ocm_session *s, uint64_t seq)
 {
-    ocmi_heard_entry *e = &s->entry[seq % OCM_WINDOW];
+    ocmi_heard_entry *e = &s->entry[seq % OCM_AHEAD];
     if (e->seq != seq) {
         e->seq = seq;
         e->len = 0;
@@ -2423,39 +2463,67 @@ static ocmi_said *ocmi_said_at(ocm_session *s, size_t i)
     return &s->said[(s->said_first + i) % OCM_WINDOW];
 }
 
-/* Numbers anew what is still under way. */
+/* Numbers anew what is still under way. After a gap what had a number may have arrived: it is not said twice. */
 static void ocmi_session_number(ocm_session *s)
 {
     size_t i;
     for (s->last_id = 0, i = 0; i < s->said_count; i++) {
         ocmi_said *m = ocmi_said_at(s, i);
+        if (m->fate == OCMI_UNDER_WAY && s->gap && m->id && m->timer.tries) m->fate = OCMI_UNSURE;
         if (m->fate != OCMI_UNDER_WAY) continue;
         m->id = ++s->last_id;
         m->timer.tries = 0;
     }
-    s->renumber = 0;
+    if (s->renumber > s->known_seq) s->known_seq = s->renumber; /* an older status speaks of the ids before */
+    s->renumber = s->known_id = 0;
     s->gap = 0;
 }
 
-/* In, at level 1, with the own notice at seq. When the log goes on from what is known of it, all since then is still to be
-   shown, and may hold own messages under their old ids; else it is another log, of which the last entries are asked for. */
-static void ocmi_session_level1(ocm_session *s, uint64_t seq, int same, uint64_t now)
+/* The server is heard again: what waited long for an answer need not wait so long for the next. */
+static void ocmi_session_afresh(ocm_session *s)
 {
-    int goes_on = s->own_from && (same || seq > s->newest);
+    size_t i;
+    for (i = 0; i < OCM_AHEAD; i++)
+        if (s->entry[i].timer.tries > 1) s->entry[i].timer.tries = 1;
+    for (i = 0; i < s->said_count; i++)
+        if (ocmi_said_at(s, i)->timer.tries > 1) ocmi_said_at(s, i)->timer.tries = 1;
+    s->retry_wait = 0;
+    s->silent = 0;
+}
+
+/* In, at level 1, with the own notice at seq. When it is the log that was known, all since then is still to be shown, and may
+   hold own messages under their old ids; of another log the last entries are asked for. */
+static void ocmi_session_level1(ocm_session *s, const ocm_outcome *o, int same, uint64_t now)
+{
+    int goes_on = s->own_from && (same || (o->log == s->log && o->seq > s->newest));
     if (!goes_on) {
-        s->own_from = seq;
-        s->next = seq > OCMI_HISTORY ? seq - OCMI_HISTORY : 1;
-        s->newest = s->first = 0;
+        s->own_from = o->seq;
+        s->next = o->seq > OCMI_HISTORY ? o->seq - OCMI_HISTORY : 1;
+        s->newest = s->first = s->known_seq = 0;
+        s->gap = 0;
         memset(s->entry, 0, sizeof s->entry);
     }
-    if (!same) s->joined = seq;
-    if (seq > s->newest) s->newest = seq;
-    s->status_seq = s->status_id = 0;
+    s->log = o->log;
+    if (!same) s->joined = o->seq;
+    if (o->seq > s->newest) s->newest = o->seq;
     s->alive.tries = 0;
     s->alive_at = now;
     s->asked = 0;
-    s->renumber = seq;
+    s->renumber = o->seq;
+    ocmi_session_afresh(s);
     if (!goes_on || s->said_count == 0) ocmi_session_number(s);
+}
+
+/* Back, but at a server without level 1: what is missing will not come, and what was sent is not said again. */
+static void ocmi_session_level0(ocm_session *s)
+{
+    size_t i;
+    s->next = s->newest + 1;
+    s->renumber = s->asked = 0;
+    for (i = 0; i < s->said_count; i++) {
+        ocmi_said *m = ocmi_said_at(s, i);
+        if (m->fate == OCMI_UNDER_WAY && m->timer.tries) m->fate = OCMI_UNSURE;
+    }
 }
 
 static void ocmi_session_inside(ocm_session *s, const ocm_outcome *o, uint64_t now)
@@ -2468,30 +2536,40 @@ static void ocmi_session_inside(ocm_session *s, const ocm_outcome *o, uint64_t n
     s->created = s->op == OCM_CREATE || (same && s->created);
     s->show_back = before;
     s->show_in = !before;
-    s->status = o->status;
+    s->status = s->op == OCM_CREATE ? 201 : 200; /* not every form of answer tells the two apart */
     s->retry_wait = 0;
+    s->refusals = 0;
     s->silent = 0;
-    if (s->level) ocmi_session_level1(s, o->seq, same, now);
+    if (s->level) ocmi_session_level1(s, o, same, now);
+    else if (before) ocmi_session_level0(s);
 }
 
 /* What a refusal means: another try in the other way, a later one, or the end. */
 static void ocmi_session_refused(ocm_session *s, const ocm_outcome *o, uint64_t now)
 {
     int again = s->want == OCM_EITHER || (s->token_len && s->created);
-    if (again && s->op == OCM_JOIN && o->status == 404) s->op = OCM_CREATE;
+    if (o->status == 400 || o->status == 401 || ++s->refusals > 8) ocmi_session_end(s, OCM_END_REFUSED, o->status, o->why);
+    else if (again && s->op == OCM_JOIN && o->status == 404) s->op = OCM_CREATE;
     else if (again && s->op == OCM_CREATE && o->status == 409) s->op = OCM_JOIN;
-    else if (o->status == 400 || o->status == 401 || s->retry_wait >= 30000) ocmi_session_end(s, OCM_END_REFUSED, o->status, o->why);
     else ocmi_session_again(s, now, OCM_END_REFUSED, o->status, o->why);
     if (s->state != OCMI_ASKING) return;
     s->state = OCMI_WAITING;
-    s->retry = now;
+    s->retry = s->op == OCM_CREATE ? now : now + 1000;
 }
 
-/* The text form says in its state-1 byte what was refused, and in state 2 only a sentence. */
-static int ocmi_ack_status(uint8_t ack)
+/* The text form says in its state-1 byte what was refused; what follows in state 2 is a sentence, even if it looks like a token. */
+static void ocmi_ack_decides(uint8_t ack, ocm_outcome *o)
 {
     static const int status[] = {200, 409, 404, 401, 400, 503, 409};
-    return ack < 7 ? status[ack] : ack == 200 ? 200 : 400;
+    if (ack == 0 || ack == 200 || (o->status >= 300 && o->status != 400)) return;
+    if (o->status < 300) o->why = o->token;
+    o->status = ack < 7 ? status[ack] : 400;
+}
+
+/* On coming back a longer token would leave no room for what has been said. */
+static int ocmi_token_grows(const ocm_session *s, const ocm_outcome *o)
+{
+    return s->token_len && o->token.len > OCM_TOKEN_LEN && o->token.len > s->token_len;
 }
 
 OCM_API int ocm_session_answer(ocm_session *s, const uint8_t *p, size_t len, uint64_t now)
@@ -2504,11 +2582,11 @@ OCM_API int ocm_session_answer(ocm_session *s, const uint8_t *p, size_t len, uin
         s->ack = f.payload.len == 1 ? f.payload.ptr[0] : 0;
         return n;
     }
-    if (n < 0 || f.state != OCM_STATE_DONE || ocm_outcome_decode(&f, s->scratch, &o) < 0) {
+    if (n < 0 || f.state != OCM_STATE_DONE || ocm_outcome_decode(&f, s->scratch, &o) < 0 || ocmi_token_grows(s, &o)) {
         ocm_session_broken(s, now);
         return OCM_E_BAD;
     }
-    if (o.status == 400 && ocmi_ack_status(s->ack) != 200) o.status = ocmi_ack_status(s->ack);
+    ocmi_ack_decides(s->ack, &o);
     if (o.status < 300) ocmi_session_inside(s, &o, now);
     else ocmi_session_refused(s, &o, now);
     return n;
@@ -2524,55 +2602,82 @@ static ocmi_said *ocmi_said_find(ocm_session *s, uint64_t id)
     return NULL;
 }
 
-/* An own message stands in the log. Its way there and back is measured, unless it was repeated: then nobody knows which one it was. */
-static void ocmi_session_receipt(ocm_session *s, uint64_t id, uint64_t now)
+/* The server had taken ids up to `id` when its log stood at seq. What was sent behind a message that had to be repeated was
+   dropped for want of it, and is repeated without delay. */
+static void ocmi_session_taken(ocm_session *s, uint64_t id, uint64_t seq, uint64_t sent)
 {
-    ocmi_said *m = ocmi_said_find(s, id);
-    if (!m || m->fate != OCMI_UNDER_WAY) return;
-    if (m->timer.tries == 1) s->rtt = now - m->timer.at < 5000 ? now - m->timer.at : 5000;
-    m->fate = OCMI_DONE;
+    size_t i;
+    if (seq < s->known_seq || id <= s->known_id) return;
+    s->known_seq = seq;
+    s->known_id = id;
+    for (i = 0; i < s->said_count && i < OCMI_REPEATED; i++) {
+        ocmi_said *m = ocmi_said_at(s, i);
+        if (m->id > id && m->timer.tries && m->timer.at <= sent) m->timer.tries = 0;
+    }
+}
+
+/* An own message stands in the log. Its way there and back is a round trip, unless one of the two was repeated. */
+static void ocmi_session_receipt(ocm_session *s, const ocm_message *m, int asked, uint64_t now)
+{
+    ocmi_said *said = ocmi_said_find(s, m->id);
+    if (!said || said->fate != OCMI_UNDER_WAY || !ocm_view_equal(m->text, ocmi_view(said->text, said->len))) return;
+    if (said->timer.tries == 1 && !asked) s->rtt = now - said->timer.at < 5000 ? now - said->timer.at : 5000;
+    said->fate = OCMI_DONE;
+    if (s->window < OCM_WINDOW) s->window++;
+    ocmi_session_taken(s, m->id, m->seq, said->timer.tries > 1 ? said->timer.at : 0);
+}
+
+static uint64_t ocmi_session_tempo(const ocm_session *s)
+{
+    return s->idle / 3 < 25000 ? s->idle / 3 : 25000;
 }
 
 /* Nothing is worth a keep-alive while the log moves; two quiet seconds are, in case the last entry was lost. But the server must
    hear of a member that only listens. */
 static void ocmi_session_moved(ocm_session *s, uint64_t now)
 {
-    uint64_t third = s->idle / 3 < 25000 ? s->idle / 3 : 25000;
+    uint64_t latest = s->last_sent + ocmi_session_tempo(s);
     s->alive.tries = 0;
-    s->alive_at = now + 2000 < s->last_sent + third ? now + 2000 : s->last_sent + third;
+    s->alive_at = now + 2000 < latest ? now + 2000 : latest;
 }
 
 static void ocmi_session_entry(ocm_session *s, ocm_view json, const ocm_message *m, uint64_t now)
 {
     ocmi_heard_entry *e;
     if (m->seq > s->newest) s->newest = m->seq;
-    if (m->seq < s->next || m->seq >= s->next + OCM_WINDOW) return; /* a copy; or too early, and asked for when its turn comes */
+    if (m->seq < s->next || m->seq >= s->next + OCM_AHEAD) return; /* a copy; or too early, and asked for when its turn comes */
     e = ocmi_entry_place(s, m->seq);
     if (e->len) return;
     e->len = (uint16_t)ocmi_copy(e->json, sizeof e->json, json);
     if (m->seq > s->own_from && ocm_view_equal(m->sender, ocmi_session_name(s)) && (!s->renumber || m->seq <= s->renumber))
-        ocmi_session_receipt(s, m->id, now);
+        ocmi_session_receipt(s, m, e->timer.tries > 0, now);
     ocmi_session_moved(s, now);
 }
 
 static void ocmi_session_status(ocm_session *s, const ocm_message *m, uint64_t now)
 {
-    uint64_t third = s->idle / 3 < 25000 ? s->idle / 3 : 25000;
-    if (s->alive.tries) s->alive_at = now + third;
+    if (s->alive.tries) s->alive_at = now + ocmi_session_tempo(s);
     s->alive.tries = 0;
     if (m->seq > s->newest) s->newest = m->seq;
     if (m->first > s->first && m->first <= m->seq + 1) s->first = m->first;
-    if (s->renumber || m->seq < s->status_seq || m->id < s->status_id) return;
-    s->status_seq = m->seq;
-    s->status_id = m->id;
+    if (s->renumber || m->id > s->last_id) return;
+    if (m->seq >= s->known_seq && m->id < s->known_id) s->renumber = m->seq; /* the server let us back, but we never heard its answer */
+    else ocmi_session_taken(s, m->id, m->seq, 0);
 }
 
 static void ocmi_session_notice(ocm_session *s, const ocm_message *m)
 {
     ocmi_said *said = s->renumber ? NULL : ocmi_said_find(s, m->id);
-    if (!said) return;
+    if (!said || said->fate != OCMI_UNDER_WAY) return;
     said->fate = OCMI_REFUSED;
     s->why_len = ocmi_copy(s->why, sizeof s->why, m->text);
+}
+
+/* Out: as asked only if it was asked. Nothing more will come: what is missing is lost, and what lies behind it is shown. */
+static void ocmi_session_out(ocm_session *s, ocm_view why)
+{
+    if (s->level) s->first = s->newest + 1;
+    ocmi_session_end(s, s->leave.tries ? OCM_END_LEFT : OCM_END_OUT, 0, why);
 }
 
 static void ocmi_session_object(ocm_session *s, ocm_view json, uint64_t now)
@@ -2583,7 +2688,7 @@ static void ocmi_session_object(ocm_session *s, ocm_view json, uint64_t now)
     else if (!ocm_view_equal(m.sender, ocm_text("system"))) return;
     else if (m.operation == OCM_STATUS) ocmi_session_status(s, &m, now);
     else if (m.operation == OCM_NOTICE) ocmi_session_notice(s, &m);
-    else if (m.operation == OCM_OUT) ocmi_session_end(s, s->leaving ? OCM_END_LEFT : OCM_END_OUT, 0, m.text);
+    else if (m.operation == OCM_OUT) ocmi_session_out(s, m.text);
 }
 
 static void ocmi_session_lines(ocm_session *s, ocm_view payload, uint64_t now)
@@ -2603,12 +2708,12 @@ static void ocmi_session_plain(ocm_session *s, ocm_view payload)
     static const char out[] = "system: You have been disconnected";
     ocm_message m;
     ocmi_heard_entry *e;
-    if (payload.len == 0 || payload.len > OCM_DATAGRAM_MAX || s->newest + 1 >= s->next + OCM_WINDOW) return;
+    if (payload.len == 0 || payload.len > OCM_DATAGRAM_MAX || s->newest + 1 >= s->next + OCM_AHEAD) return;
     if (s->form == OCM_FORM_JSON && ocm_message_decode(payload, s->scratch, &m) > 0 && m.operation == OCM_OUT &&
         ocm_view_equal(m.sender, ocm_text("system"))) {
-        ocmi_session_end(s, s->leaving ? OCM_END_LEFT : OCM_END_OUT, 0, m.text);
+        ocmi_session_out(s, m.text);
     } else if (s->form == OCM_FORM_TEXT && payload.len >= sizeof out - 1 && memcmp(payload.ptr, out, sizeof out - 1) == 0) {
-        ocmi_session_end(s, OCM_END_OUT, 0, ocmi_view(payload.ptr + 8, payload.len - 8));
+        ocmi_session_out(s, ocmi_view(payload.ptr + 8, payload.len - 8));
     } else {
         e = ocmi_entry_place(s, ++s->newest);
         e->len = (uint16_t)ocmi_copy(e->json, sizeof e->json, payload);
@@ -2626,23 +2731,22 @@ OCM_API void ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, 
         return;
     }
     if (!mine) return;
-    s->heard = now;
     s->asked = 0;
     if (s->state == OCMI_WAITING) { /* it was only slow */
         s->state = OCMI_INSIDE;
         s->show_back = s->silent;
-        s->silent = 0;
-        s->retry_wait = 0;
+        ocmi_session_afresh(s);
     }
     ocmi_session_lines(s, d.payload, now);
 }
 
 /* ---- 6. Session: what the user does ---- */
 
-OCM_API size_t ocm_session_room(const ocm_session *s)
+OCM_API size_t ocm_session_text_max(const ocm_session *s)
 {
     const ocm_view none = {NULL, 0};
-    return OCM_SPEECH_MAX - ocm_speech_len(ocmi_session_room_name(s), ocmi_session_name(s), none);
+    size_t token = s->token_len ? s->token_len : OCM_TOKEN_MAX; /* OCM_SPEECH_MAX reckons with one of ours */
+    return OCM_SPEECH_MAX - (token > OCM_TOKEN_LEN ? token - OCM_TOKEN_LEN : 0) - ocm_speech_len(ocmi_session_room_name(s), ocmi_session_name(s), none);
 }
 
 OCM_API int ocm_session_ready(const ocm_session *s)
@@ -2655,8 +2759,8 @@ OCM_API int ocm_session_say(ocm_session *s, ocm_view text)
     const ocm_view none = {NULL, 0};
     ocmi_said *m;
     if (text.len == 0 || !ocm_message_valid(text)) return OCM_E_BAD;
-    if (ocm_speech_len(none, none, text) > ocm_session_room(s)) return OCM_E_LARGE;
-    if (s->said_count == OCM_WINDOW || s->leaving) return OCM_E_AGAIN;
+    if (ocm_speech_len(none, none, text) > ocm_session_text_max(s)) return OCM_E_LARGE;
+    if (s->said_count == OCM_WINDOW || s->leaving || s->state >= OCMI_ENDED) return OCM_E_AGAIN;
     m = ocmi_said_at(s, s->said_count++);
     m->id = s->renumber ? 0 : ++s->last_id;
     m->timer.tries = 0;
@@ -2669,6 +2773,7 @@ OCM_API void ocm_session_leave(ocm_session *s)
 {
     s->leaving = 1;
     if (s->state == OCMI_WAITING && !s->token_len) s->state = OCMI_ENDED;
+    if (s->state == OCMI_WAITING) s->retry = 0; /* one more try, at once */
 }
 
 /* ---- 6. Session: what goes out ---- */
@@ -2689,7 +2794,8 @@ static int ocmi_timer_due(ocm_session *s, const ocmi_timer *t, uint64_t now)
     return t->tries == 0 || ocmi_session_due(s, t->at + wait, now);
 }
 
-/* Sends payload. What is repeated is also a question: the server must be heard of within 10 s. */
+/* Sends payload. What is repeated is also a question: the server must be heard of within 10 s. What is repeated in vain goes twice:
+   where so much is lost, waiting costs more than a copy. */
 static int ocmi_session_send(ocm_session *s, ocm_view payload, ocmi_timer *t, uint64_t now, ocm_action *a)
 {
     int n = ocm_datagram_encode(s->out, OCM_DATAGRAM_MAX, ocmi_session_room_name(s), ocmi_view(s->token, s->token_len), payload);
@@ -2698,8 +2804,17 @@ static int ocmi_session_send(ocm_session *s, ocm_view payload, ocmi_timer *t, ui
     t->tries++;
     s->last_sent = now;
     if (s->level && !s->asked) s->asked = now ? now : 1;
+    if (s->level && t->tries > 2 && t != &s->leave) s->copy = (size_t)n;
     a->what = OCM_DO_SEND;
     a->text = ocmi_view(s->out, (size_t)n);
+    return 1;
+}
+
+static int ocmi_session_copy(ocm_session *s, ocm_action *a)
+{
+    a->what = OCM_DO_SEND;
+    a->text = ocmi_view(s->out, s->copy);
+    s->copy = 0;
     return 1;
 }
 
@@ -2724,15 +2839,20 @@ static int ocmi_send_said(ocm_session *s, ocmi_said *m, uint64_t now, ocm_action
     return ocmi_session_send_message(s, &n, &m->timer, now, a);
 }
 
-/* New messages go at once. Only the oldest few are repeated: the server takes none before its predecessors. */
+/* New messages go at once, as many as the window allows. The server takes none before its predecessors, so of those it has not
+   taken the oldest few are repeated, and where that is needed fewer are sent ahead. One that is not taken in spite of it is reason to
+   ask where the server stands. */
 static int ocmi_session_talk(ocm_session *s, uint64_t now, ocm_action *a)
 {
     size_t i;
     if (s->renumber) return 0;
-    for (i = 0; i < s->said_count; i++) {
+    for (i = 0; i < s->said_count && i < s->window; i++) {
         ocmi_said *m = ocmi_said_at(s, i);
-        if (m->fate == OCMI_UNDER_WAY && (i < OCMI_REPEATED || m->timer.tries == 0) && ocmi_timer_due(s, &m->timer, now))
-            return ocmi_send_said(s, m, now, a);
+        if (m->fate != OCMI_UNDER_WAY || (m->timer.tries && (i >= OCMI_REPEATED || m->id <= s->known_id))) continue;
+        if (!ocmi_timer_due(s, &m->timer, now)) continue;
+        if (m->timer.tries == 1 && s->window > OCMI_REPEATED) s->window = s->window / 2;
+        if (m->timer.tries == 4) s->alive_at = now;
+        return ocmi_send_said(s, m, now, a);
     }
     return 0;
 }
@@ -2740,7 +2860,7 @@ static int ocmi_session_talk(ocm_session *s, uint64_t now, ocm_action *a)
 /* Asks for the first run of missing entries whose time has come. */
 static int ocmi_session_ask(ocm_session *s, uint64_t now, ocm_action *a)
 {
-    uint64_t seq = s->next, end = s->next + OCM_WINDOW;
+    uint64_t seq = s->next, end = s->next + OCM_AHEAD;
     ocm_message n = ocmi_own(OCM_STATUS, OCM_HAS_SEQ | OCM_HAS_COUNT);
     ocmi_heard_entry *e = NULL;
     if (end > s->newest + 1) end = s->newest + 1;
@@ -2750,7 +2870,7 @@ static int ocmi_session_ask(ocm_session *s, uint64_t now, ocm_action *a)
     }
     if (seq >= end) return 0;
     n.seq = seq;
-    for (n.count = 1; seq + n.count < end; n.count++) {
+    for (n.count = 1; n.count < OCM_WINDOW && seq + n.count < end; n.count++) {
         ocmi_heard_entry *more = ocmi_entry_place(s, seq + n.count);
         if (more->len || seq + n.count == s->joined || !ocmi_timer_due(s, &more->timer, now)) break;
         more->timer.at = now;
@@ -2823,10 +2943,10 @@ static int ocmi_session_show(ocm_action *a, int kind, ocm_view text)
 static void ocmi_session_fates(ocm_session *s)
 {
     size_t i;
-    if (s->renumber || s->next <= s->status_seq) return;
+    if (s->renumber || s->next <= s->known_seq) return;
     for (i = 0; i < s->said_count; i++) {
         ocmi_said *m = ocmi_said_at(s, i);
-        if (m->fate == OCMI_UNDER_WAY && m->id && m->id <= s->status_id) m->fate = s->gap ? OCMI_UNSURE : OCMI_REFUSED;
+        if (m->fate == OCMI_UNDER_WAY && m->id && m->id <= s->known_id) m->fate = s->gap ? OCMI_UNSURE : OCMI_REFUSED;
     }
     s->gap = 0;
 }
@@ -2841,8 +2961,10 @@ static int ocmi_session_settle(ocm_session *s, ocm_action *a)
         s->said_first++;
         s->said_count--;
         if (m->fate == OCMI_DONE) continue;
-        a->who = ocmi_view(s->why, s->why_len);
-        s->why_len = 0;
+        if (m->fate == OCMI_REFUSED && s->state != OCMI_ENDED) { /* else they are the words of the end */
+            a->who = ocmi_view(s->why, s->why_len);
+            s->why_len = 0;
+        }
         return ocmi_session_show(a, m->fate == OCMI_REFUSED ? OCM_SHOW_REFUSED : OCM_SHOW_UNSURE, ocmi_view(m->text, m->len));
     }
     return 0;
@@ -2867,12 +2989,11 @@ static int ocmi_show_json(ocm_session *s, ocm_view json, ocm_action *a)
 static void ocmi_session_skip(ocm_session *s)
 {
     uint64_t to = s->first, i;
-    for (i = 0; i < OCM_WINDOW; i++) {
+    for (i = 0; i < OCM_AHEAD; i++) {
         const ocmi_heard_entry *e = &s->entry[i];
         if (e->len && e->seq >= s->next && e->seq < to) to = e->seq;
     }
-    for (; s->next < to && s->next <= s->own_from; s->next++) {
-    }
+    if (s->next <= s->own_from) s->next = to <= s->own_from ? to : s->own_from + 1;
     s->missed += to - s->next;
     if (s->joined >= s->next && s->joined < to) s->missed--; /* the own notice is not sent to oneself */
     s->gap |= to > s->next;
@@ -2918,12 +3039,13 @@ static int ocmi_session_tell(ocm_session *s, ocm_action *a)
 
 static int ocmi_session_ended(ocm_session *s, ocm_action *a)
 {
+    size_t i;
     s->state = OCMI_OVER;
     a->what = OCM_DO_END;
     a->kind = s->end_kind;
     a->status = s->status;
     a->text = ocmi_view(s->why, s->why_len);
-    a->count = s->said_count;
+    for (i = 0; i < s->said_count; i++) a->count += ocmi_said_at(s, i)->fate == OCMI_UNDER_WAY;
     return 1;
 }
 
@@ -2940,6 +3062,7 @@ static int ocmi_session_outward(ocm_session *s, uint64_t now, ocm_action *a)
 {
     if (s->level && ocmi_session_silence(s, now, a)) return 1;
     if (s->state != OCMI_INSIDE) return 0;
+    if (s->copy) return ocmi_session_copy(s, a);
     if (ocmi_session_talk(s, now, a)) return 1;
     if (s->level && (ocmi_session_ask(s, now, a) || ocmi_session_alive(s, now, a))) return 1;
     return s->leaving && s->said_count == 0 && ocmi_session_go(s, now, a);
@@ -2948,7 +3071,7 @@ static int ocmi_session_outward(ocm_session *s, uint64_t now, ocm_action *a)
 OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
 {
     memset(a, 0, sizeof *a);
-    s->wake = OCMI_NEVER;
+    s->wake = UINT64_MAX;
     if (s->state == OCMI_OVER) return 0;
     if (s->token_len && ocmi_session_tell(s, a)) return 1;
     if (s->state == OCMI_ASKING && ocmi_session_due(s, s->retry, now)) ocm_session_broken(s, now);

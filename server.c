@@ -49,6 +49,8 @@ typedef socklen_t socklen;
 #define OCM_IMPLEMENTATION
 #include "ocm.h"
 
+#define TEMPO_MS 2 /* while datagrams come, TCP is looked at this often: each connection in the set costs select() 60 ns */
+
 #ifdef _WIN32
 static void socket_close(socket_t s) { closesocket(s); }
 static void socket_shut(socket_t s) { shutdown(s, SD_SEND); }
@@ -70,6 +72,10 @@ static const char *socket_words(int e)
     while (n > 0 && (unsigned char)words[n - 1] <= ' ') words[--n] = 0;
     return words;
 }
+
+static int socket_udp_mode(socket_t s) { return socket_nonblocking(s); }
+#define WAITS_IN_READ 0 /* there is no flag to read without waiting from a socket that waits */
+#define NO_WAIT 0
 
 static int socket_send_parts(socket_t s, const ocm_event *ev, const struct sockaddr *to, socklen len)
 {
@@ -116,6 +122,17 @@ static int socket_fits(socket_t s) { return s < FD_SETSIZE; } /* beyond it selec
 static const char *socket_words(int e) { return strerror(e); }
 static int socket_nonblocking(socket_t s) { return fcntl(s, F_SETFL, O_NONBLOCK) == 0; }
 
+/* A UDP socket waits in recvfrom(), unless NO_WAIT is given: while datagrams come, that saves the select() before each. */
+#define WAITS_IN_READ 1
+#define NO_WAIT MSG_DONTWAIT
+static int socket_udp_mode(socket_t s)
+{
+    struct timeval t;
+    t.tv_sec = 0;
+    t.tv_usec = TEMPO_MS * 1000;
+    return setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t) == 0;
+}
+
 static int socket_send_parts(socket_t s, const ocm_event *ev, const struct sockaddr *to, socklen len)
 {
     struct iovec part[OCM_PARTS];
@@ -130,7 +147,7 @@ static int socket_send_parts(socket_t s, const ocm_event *ev, const struct socka
     m.msg_namelen = len;
     m.msg_iov = part;
     m.msg_iovlen = (size_t)ev->parts;
-    return sendmsg(s, &m, 0) >= 0;
+    return sendmsg(s, &m, NO_WAIT) >= 0;
 }
 
 static int socket_send(socket_t s, const uint8_t *p, size_t len) { return (int)send(s, p, len, 0); }
@@ -159,8 +176,8 @@ static int platform_start(void) { return signal(SIGPIPE, SIG_IGN) != SIG_ERR; } 
 
 #define PAIRS_MAX 16   /* listeners */
 #define CLIENTS_MAX 900 /* TCP connections at once: with the listeners below FD_SETSIZE everywhere */
-#define TURN_MAX 64    /* datagrams read from one socket before all is delivered */
-#define WAIT_MS 1000   /* longest sleep: a signal that comes just before select() is seen after it */
+#define TURN_MAX 64     /* datagrams read from one socket before all is delivered */
+#define WAIT_MS 1000    /* longest sleep: a signal that comes just before select() is seen after it */
 
 typedef struct pair { /* a TCP listener and the UDP socket beside it */
     socket_t tcp, udp;
@@ -170,7 +187,7 @@ typedef struct pair { /* a TCP listener and the UDP socket beside it */
 
 typedef struct client { /* one TCP connection */
     socket_t s;
-    int used, success, lingers, in;
+    int success, lingers, in;
     ocm_addr from;
     uint64_t deadline, active; /* ms: closed at; last time something came */
     uint64_t later;            /* ms: when the bytes after `first` may go */
@@ -182,7 +199,11 @@ typedef struct client { /* one TCP connection */
 
 static pair pairs[PAIRS_MAX];
 static int pair_count;
-static client *clients; /* [CLIENTS_MAX] */
+static client *clients[CLIENTS_MAX]; /* the first client_count are connected, in no order; the others are spare */
+static int client_count;
+static int flowing;        /* datagrams come: wait for the next in recvfrom() */
+static int curious;        /* turns in which a second datagram is looked for: in vain it costs as much as a tenth of a relay */
+static uint64_t tcp_turn;  /* ms: when TCP is to be looked at again */
 static ocm_registry *registry;
 static uint64_t now;
 static int loudness = 1; /* 0 errors only, 1 what happens in rooms, 2 connections and refusals too */
@@ -287,7 +308,7 @@ static uint16_t socket_port(socket_t s)
     return addr_of(&ss, 0).port;
 }
 
-/* A bound, non-blocking socket, or INVALID_SOCKET with the error in *why. */
+/* A bound socket, or INVALID_SOCKET with the error in *why. */
 static socket_t open_bound(const struct addrinfo *ai, int type, int *why)
 {
     int on = 1, off = 0;
@@ -296,8 +317,8 @@ static socket_t open_bound(const struct addrinfo *ai, int type, int *why)
     if (s == INVALID_SOCKET) return s;
     if (type == SOCK_STREAM) setsockopt(s, SOL_SOCKET, LISTEN_ALONE, (const char *)&on, sizeof on);
     if (ai->ai_family == AF_INET6) setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&off, sizeof off);
-    if (socket_fits(s) && bind(s, ai->ai_addr, (socklen)ai->ai_addrlen) == 0 && socket_nonblocking(s) &&
-        (type != SOCK_STREAM || listen(s, SOMAXCONN) == 0))
+    if (socket_fits(s) && bind(s, ai->ai_addr, (socklen)ai->ai_addrlen) == 0 &&
+        (type == SOCK_STREAM ? socket_nonblocking(s) && listen(s, SOMAXCONN) == 0 : socket_udp_mode(s)))
         return s;
     *why = socket_error();
     socket_close(s);
@@ -405,7 +426,7 @@ static void deliver(void)
                 (const char *)ev.room.ptr, ev.out);
         if (send_event(&ev)) continue;
         say(2, "cannot send to %s: %s", addr_text(&ev.to), socket_words(socket_error()));
-        ocm_registry_failed(registry, &ev, now); /* no room in the log: it will fail again, and be told again */
+        ocm_registry_failed(registry, &ev, now);
     }
 }
 
@@ -428,14 +449,14 @@ static int from_ourselves(const ocm_addr *from)
     return ours;
 }
 
-/* One datagram. 0 when there is none. */
-static int read_datagram(int which)
+/* One datagram. 0 when there is none, with flags 0 after TEMPO_MS. */
+static int read_datagram(int which, int flags)
 {
     uint8_t buf[OCM_DATAGRAM_MAX + 1];
     struct sockaddr_storage ss;
     socklen len = sizeof ss;
     ocm_addr from;
-    int n = (int)recvfrom(pairs[which].udp, (char *)buf, sizeof buf, 0, (struct sockaddr *)&ss, &len);
+    int n = (int)recvfrom(pairs[which].udp, (char *)buf, sizeof buf, flags, (struct sockaddr *)&ss, &len);
     if (n < 0) {
         int e = socket_error();
         if (!socket_cut(e)) return !socket_full(e); /* an earlier datagram of ours reached nobody: there may be more to read */
@@ -447,39 +468,58 @@ static int read_datagram(int which)
     return 1;
 }
 
-static void read_datagrams(int which)
+/* Reads what waits, up to a bound: what piled up leaves together. While datagrams come one by one, a second is seldom looked for. */
+static int read_datagrams(int which, int flags)
 {
-    int i;
-    for (i = 0; i < TURN_MAX && read_datagram(which);) i++;
+    static unsigned single;
+    int n = read_datagram(which, flags);
+    if (n == 0) return 0;
+    if (curious)
+        while (n < TURN_MAX && read_datagram(which, NO_WAIT)) n++;
+    if (n > 1) curious = 16;
+    else if (curious) curious--;
+    else if (++single % 16 == 0) curious = 1;
+    return n;
 }
 
 /* ---- TCP ---- */
 
 static void client_close(client *c, const char *why)
 {
+    int i;
     say(2, "%s: connection closed: %s", addr_text(&c->from), why);
     if (c->in && c->out_len) { /* the success was not written */
         while (ocm_registry_undo(registry, c->token) == OCM_E_AGAIN) deliver();
     }
     socket_close(c->s);
-    c->used = 0;
+    for (i = 0; clients[i] != c;) i++;
+    clients[i] = clients[--client_count];
+    clients[client_count] = c;
 }
 
 /* Closes the connection that has been silent longest, for one that is not: strangers who only sit there keep nobody out. */
-static client *client_evict(const char *why)
+static void client_evict(const char *why)
 {
-    client *c, *idle = NULL;
-    for (c = clients; c < clients + CLIENTS_MAX; c++)
-        if (c->used && (!idle || (!c->out_len && c->active < idle->active))) idle = c;
+    client *idle = NULL;
+    int i;
+    for (i = 0; i < client_count; i++)
+        if (!idle || (!clients[i]->out_len && clients[i]->active < idle->active)) idle = clients[i];
     if (idle) client_close(idle, why);
-    return idle;
 }
 
-static client *client_slot(void)
+/* A place for a connection; its memory is kept for the next one. NULL without memory. */
+static client *client_open(void)
 {
-    client *c = clients;
-    while (c < clients + CLIENTS_MAX && c->used) c++;
-    return c < clients + CLIENTS_MAX ? c : client_evict("another one needs the place");
+    client **c = &clients[client_count];
+    if (client_count == CLIENTS_MAX) {
+        client_evict("another one needs the place");
+        c--;
+    }
+    if (!*c) *c = (client *)malloc(sizeof **c);
+    if (!*c) return NULL;
+    client_count++;
+    memset(*c, 0, offsetof(client, in_buf));
+    return *c;
 }
 
 /* 0 when nobody is waiting. */
@@ -492,17 +532,21 @@ static int accept_client(int which)
     if (s == INVALID_SOCKET) {
         if (!socket_no_more(socket_error())) return 0;
         say(0, "no descriptors left for a connection; raise the limit (ulimit -n)");
-        return client_evict("no descriptors left") != NULL;
+        client_evict("no descriptors left");
+        return 0;
     }
     if (!socket_fits(s) || !socket_nonblocking(s)) {
         say(0, "a connection was refused: select() cannot watch its descriptor");
         socket_close(s);
         return 1;
     }
-    c = client_slot();
-    memset(c, 0, offsetof(client, in_buf));
+    c = client_open();
+    if (!c) {
+        say(0, "a connection was refused: no memory");
+        socket_close(s);
+        return 1;
+    }
     c->s = s;
-    c->used = 1;
     c->from = addr_of(&ss, which);
     c->active = now;
     c->deadline = now + OCM_SILENCE_MS;
@@ -606,21 +650,13 @@ static void watch(socket_t s, fd_set *set, int *top)
     if ((int)s > *top) *top = (int)s;
 }
 
-/* What to wait for, and until when. */
-static uint64_t watch_all(fd_set *readable, fd_set *writable, int *top)
+/* Watches the TCP connections too. Returns when the first of them wants attention. */
+static uint64_t watch_clients(fd_set *readable, fd_set *writable, int *top)
 {
-    uint64_t until = ocm_registry_deadline(registry);
+    uint64_t until = UINT64_MAX;
     int i;
-    FD_ZERO(readable);
-    FD_ZERO(writable);
-    *top = 0;
-    for (i = 0; i < pair_count; i++) {
-        watch(pairs[i].tcp, readable, top);
-        watch(pairs[i].udp, readable, top);
-    }
-    for (i = 0; i < CLIENTS_MAX; i++) {
-        const client *c = &clients[i];
-        if (!c->used) continue;
+    for (i = 0; i < client_count; i++) {
+        const client *c = clients[i];
         if (c->in_len < sizeof c->in_buf) watch(c->s, readable, top);
         if (c->out_at < (now >= c->later ? c->out_len : c->out_first)) watch(c->s, writable, top);
         if (c->deadline < until) until = c->deadline;
@@ -629,41 +665,65 @@ static uint64_t watch_all(fd_set *readable, fd_set *writable, int *top)
     return until;
 }
 
-static int wait_for_events(fd_set *readable, fd_set *writable)
+/* Waits until something happens on a socket or time has run out. */
+static void wait_for_events(fd_set *readable, fd_set *writable, int all)
 {
+    uint64_t until = ocm_registry_deadline(registry), clients_until = tcp_turn, ms;
     struct timeval t;
-    int top, n;
-    uint64_t until = watch_all(readable, writable, &top), ms = until > now ? until - now : 0;
+    int i, top = 0;
+    FD_ZERO(readable);
+    FD_ZERO(writable);
+    for (i = 0; i < pair_count; i++) {
+        watch(pairs[i].tcp, readable, &top);
+        watch(pairs[i].udp, readable, &top);
+    }
+    if (all) clients_until = watch_clients(readable, writable, &top);
+    if (clients_until < until) until = clients_until;
+    ms = flowing ? 0 : until > now ? until - now : 0;
     if (ms > WAIT_MS) ms = WAIT_MS;
     t.tv_sec = (long)(ms / 1000);
     t.tv_usec = (long)(ms % 1000) * 1000;
-    n = select(top + 1, readable, writable, NULL, &t);
+    i = select(top + 1, readable, writable, NULL, &t);
     now = clock_ms();
-    if (n < 0) { /* a signal: the sets are not to be read */
-        FD_ZERO(readable);
-        FD_ZERO(writable);
-    }
-    return n;
+    if (i >= 0) return;
+    FD_ZERO(readable); /* a signal: the sets mean nothing */
+    FD_ZERO(writable);
 }
 
 static void serve_client(client *c, const fd_set *readable, const fd_set *writable)
 {
+    int gone = 0, count = client_count;
     if (FD_ISSET(c->s, readable)) client_read(c);
-    if (c->used && (FD_ISSET(c->s, writable) || (c->out_len && now >= c->later))) client_work(c);
-    if (c->used && now >= c->deadline) client_close(c, c->lingers ? "the refusal is sent" : "nothing came in time");
+    gone = client_count < count;
+    if (!gone && (FD_ISSET(c->s, writable) || (c->out_len && now >= c->later))) client_work(c);
+    gone = client_count < count;
+    if (!gone && now >= c->deadline) client_close(c, c->lingers ? "the refusal is sent" : "nothing came in time");
+}
+
+/* With many connections not every select() looks at them all: those who ask can wait TEMPO_MS, those who talk need not pay. */
+static void serve_sockets(void)
+{
+    int i, few = client_count <= 16, all = few || flowing || now >= tcp_turn;
+    fd_set readable, writable;
+    wait_for_events(&readable, &writable, all);
+    if (all) {
+        tcp_turn = now + TEMPO_MS;
+        for (i = client_count - 1; i >= 0; i--) serve_client(clients[i], &readable, &writable);
+    }
+    for (i = 0; i < pair_count; i++)
+        if (FD_ISSET(pairs[i].tcp, &readable)) while (accept_client(i)) {}
+    for (i = 0; i < pair_count; i++)
+        if (FD_ISSET(pairs[i].udp, &readable) && read_datagrams(i, NO_WAIT)) flowing = WAITS_IN_READ && pair_count == 1;
 }
 
 static void serve(void)
 {
-    fd_set readable, writable;
-    int i;
-    wait_for_events(&readable, &writable);
-    for (i = 0; i < CLIENTS_MAX; i++)
-        if (clients[i].used) serve_client(&clients[i], &readable, &writable);
-    for (i = 0; i < pair_count; i++)
-        if (FD_ISSET(pairs[i].tcp, &readable)) while (accept_client(i)) {}
-    for (i = 0; i < pair_count; i++)
-        if (FD_ISSET(pairs[i].udp, &readable)) read_datagrams(i);
+    if (!flowing || now >= tcp_turn) {
+        serve_sockets();
+    } else {
+        flowing = read_datagrams(0, 0);
+        now = clock_ms();
+    }
     while (ocm_registry_time(registry, now) == OCM_E_AGAIN) deliver();
     deliver();
 }
@@ -727,8 +787,7 @@ int main(int argc, char **argv)
     int i, listeners = options(argc, argv, &limits, listen_on);
     if (!platform_start() || !entropy(key, sizeof key)) die(1, "the system gives no sockets or no random bytes");
     mem = calloc(1, ocm_registry_size(&limits));
-    clients = (client *)calloc(CLIENTS_MAX, sizeof *clients);
-    if (!mem || !clients) die(1, "no memory for %lu rooms and %lu members; ask for fewer with -R and -M", (unsigned long)limits.rooms, (unsigned long)limits.members);
+    if (!mem) die(1, "no memory for %lu rooms and %lu members; ask for fewer with -R and -M", (unsigned long)limits.rooms, (unsigned long)limits.members);
     registry = ocm_registry_init(mem, &limits, key);
     for (i = 0; i < listeners; i++) open_listener(listen_on[i]);
     fflush(stdout);
