@@ -2363,6 +2363,7 @@ enum { OCMI_UNDER_WAY, OCMI_DONE, OCMI_REFUSED, OCMI_UNSURE };          /* fate 
 #define OCMI_SILENT_MS 10000u
 #define OCMI_HISTORY 20u /* entries */
 #define OCMI_REPEATED 8u /* messages */
+#define OCMI_STUCK 4u    /* times sent */
 
 static size_t ocmi_copy(uint8_t *to, size_t cap, ocm_view v)
 {
@@ -2654,6 +2655,13 @@ static void ocmi_session_entry(ocm_session *s, ocm_view json, const ocm_message 
     ocmi_session_moved(s, now);
 }
 
+/* What is said is long not taken. If the server then knows of fewer ids than it did, it let us come back and its answer was lost;
+   otherwise the status that says so was only overtaken by a later one. */
+static int ocmi_session_stuck(ocm_session *s)
+{
+    return s->said_count > 0 && ocmi_said_at(s, 0)->timer.tries >= OCMI_STUCK;
+}
+
 static void ocmi_session_status(ocm_session *s, const ocm_message *m, uint64_t now)
 {
     if (s->alive.tries) s->alive_at = now + ocmi_session_tempo(s);
@@ -2661,7 +2669,7 @@ static void ocmi_session_status(ocm_session *s, const ocm_message *m, uint64_t n
     if (m->seq > s->newest) s->newest = m->seq;
     if (m->first > s->first && m->first <= m->seq + 1) s->first = m->first;
     if (s->renumber || m->id > s->last_id) return;
-    if (m->seq >= s->known_seq && m->id < s->known_id) s->renumber = m->seq; /* the server let us back, but we never heard its answer */
+    if (m->seq >= s->known_seq && m->id < s->known_id && ocmi_session_stuck(s)) s->renumber = m->seq;
     else ocmi_session_taken(s, m->id, m->seq, 0);
 }
 
@@ -2851,7 +2859,7 @@ static int ocmi_session_talk(ocm_session *s, uint64_t now, ocm_action *a)
         if (m->fate != OCMI_UNDER_WAY || (m->timer.tries && (i >= OCMI_REPEATED || m->id <= s->known_id))) continue;
         if (!ocmi_timer_due(s, &m->timer, now)) continue;
         if (m->timer.tries == 1 && s->window > OCMI_REPEATED) s->window = s->window / 2;
-        if (m->timer.tries == 4) s->alive_at = now;
+        if (m->timer.tries >= OCMI_STUCK) s->alive_at = now;
         return ocmi_send_said(s, m, now, a);
     }
     return 0;
