@@ -915,7 +915,7 @@ int main(int argc, char **argv)
     options o = read_options(argc, argv);
     int status;
     if (!platform_start()) die(1, "the system gives no sockets");
-    if (o.list && (o.name || o.want != OCM_EITHER)) die(2, "-l only lists; leave out the other options");
+    if (o.list && o.want != OCM_EITHER) die(2, "-l only lists; leave out -c and -j");
     interactive = is_terminal(stdin) && is_terminal(stdout) && !o.list;
     colour = interactive && !getenv("NO_COLOR");
     find_server(&o);

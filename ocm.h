@@ -333,6 +333,11 @@ typedef struct ocm_listed {
 } ocm_listed;
 OCM_API int ocm_listed_decode(ocm_view json, uint8_t *scratch, ocm_listed *l);
 
+/* Which of count servers (at least 1) has that room: rooms share nothing, so each may live elsewhere, and whoever knows the same names
+   of the servers, in any order, knows where. Rendezvous hashing (Thaler and Ravishankar, 1998): one more server takes its share of the
+   rooms from the others and moves no other. */
+OCM_API size_t ocm_pick(const ocm_view *servers, size_t count, ocm_view room);
+
 /* ---- 5. Registry ---- */
 
 typedef struct ocm_registry ocm_registry;
@@ -510,7 +515,7 @@ typedef struct ocmi_said { /* one message under way */
 
 typedef struct ocmi_heard_entry { /* one entry of the log that is not yet shown */
     ocmi_timer timer; /* of asking for it */
-    uint64_t seq;     /* which entry this place is for now */
+    uint64_t seq;     /* which entry this place is kept for */
     uint16_t len;     /* 0 = not here */
     uint8_t json[OCM_DATAGRAM_MAX];
 } ocmi_heard_entry;
@@ -678,6 +683,47 @@ OCM_API int ocm_same_host(const ocm_addr *a, const ocm_addr *b)
     int link_local = a->ip[0] == 0xFE && (a->ip[1] & 0xC0) == 0x80;
     if (memcmp(a->ip, b->ip, 16) == 0) return !link_local || a->scope == b->scope;
     return ocmi_loopback(a->ip) && ocmi_loopback(b->ip);
+}
+
+static uint64_t ocmi_rotate(uint64_t x, int by)
+{
+    return x << by | x >> (64 - by);
+}
+
+static uint64_t ocmi_load64(const uint8_t *p, size_t len)
+{
+    uint64_t x = 0;
+    while (len--) x = x << 8 | p[len];
+    return x;
+}
+
+static void ocmi_sip_round(uint64_t v[4])
+{
+    v[0] += v[1], v[1] = ocmi_rotate(v[1], 13) ^ v[0], v[0] = ocmi_rotate(v[0], 32);
+    v[2] += v[3], v[3] = ocmi_rotate(v[3], 16) ^ v[2];
+    v[0] += v[3], v[3] = ocmi_rotate(v[3], 21) ^ v[0];
+    v[2] += v[1], v[1] = ocmi_rotate(v[1], 17) ^ v[2], v[2] = ocmi_rotate(v[2], 32);
+}
+
+/* SipHash-2-4 (Aumasson and Bernstein, 2012): without the key nobody can find names that share a chain. */
+static uint64_t ocmi_hash(const uint8_t key[16], ocm_view text)
+{
+    uint64_t k0 = ocmi_load64(key, 8), k1 = ocmi_load64(key + 8, 8), m;
+    uint64_t v[4];
+    size_t i, n = text.len;
+    if (n == 0) text.ptr = key; /* nothing is read, but a view of nothing may have no address */
+    v[0] = k0 ^ 0x736f6d6570736575u, v[1] = k1 ^ 0x646f72616e646f6du;
+    v[2] = k0 ^ 0x6c7967656e657261u, v[3] = k1 ^ 0x7465646279746573u;
+    for (i = 0;; i += 8) {
+        m = n - i >= 8 ? ocmi_load64(text.ptr + i, 8) : ocmi_load64(text.ptr + i, n - i) | (uint64_t)n << 56;
+        v[3] ^= m;
+        ocmi_sip_round(v), ocmi_sip_round(v);
+        v[0] ^= m;
+        if (n - i < 8) break;
+    }
+    v[2] ^= 0xff;
+    ocmi_sip_round(v), ocmi_sip_round(v), ocmi_sip_round(v), ocmi_sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 /* Output that never overflows: what does not fit leaves `full` set, and the result is refused as a whole. */
@@ -1212,53 +1258,28 @@ OCM_API int ocm_listed_decode(ocm_view json, uint8_t *scratch, ocm_listed *l)
     return ocmi_json_object(json, f, 6, scratch, &has);
 }
 
+OCM_API size_t ocm_pick(const ocm_view *servers, size_t count, ocm_view room)
+{
+    uint8_t key[16] = {0};
+    uint64_t best = 0;
+    size_t i, k, pick = 0;
+    OCM_ASSERT(count > 0);
+    for (i = 0; i < count; i++) {
+        uint64_t score = ocmi_hash(key, servers[i]);
+        uint8_t own[16] = {0}; /* the hash of a server's name is the key under which it hashes the room */
+        for (k = 0; k < 8; k++) own[k] = (uint8_t)(score >> (8 * k));
+        score = ocmi_hash(own, room);
+        if (i == 0 || score > best) best = score, pick = i;
+    }
+    return pick;
+}
+
 /* ---- 5. Registry: memory ---- */
 
 #define OCMI_UNIT 64u /* bytes: entries of the log begin at multiples of it */
 #define OCMI_ENTRY_MAX 8192u /* bytes that no entry exceeds: OCM_SPEECH_MAX bounds its JSON and its text */
 #define OCMI_ENTRY_UNITS (OCMI_ENTRY_MAX / OCMI_UNIT)
 #define OCMI_LOG_MIN 65536u
-
-static uint64_t ocmi_rotate(uint64_t x, int by)
-{
-    return x << by | x >> (64 - by);
-}
-
-static uint64_t ocmi_load64(const uint8_t *p, size_t len)
-{
-    uint64_t x = 0;
-    while (len--) x = x << 8 | p[len];
-    return x;
-}
-
-static void ocmi_sip_round(uint64_t v[4])
-{
-    v[0] += v[1], v[1] = ocmi_rotate(v[1], 13) ^ v[0], v[0] = ocmi_rotate(v[0], 32);
-    v[2] += v[3], v[3] = ocmi_rotate(v[3], 16) ^ v[2];
-    v[0] += v[3], v[3] = ocmi_rotate(v[3], 21) ^ v[0];
-    v[2] += v[1], v[1] = ocmi_rotate(v[1], 17) ^ v[2], v[2] = ocmi_rotate(v[2], 32);
-}
-
-/* SipHash-2-4 (Aumasson and Bernstein, 2012): without the key nobody can find names that share a chain. */
-static uint64_t ocmi_hash(const uint8_t key[16], ocm_view text)
-{
-    uint64_t k0 = ocmi_load64(key, 8), k1 = ocmi_load64(key + 8, 8), m;
-    uint64_t v[4];
-    size_t i, n = text.len;
-    if (n == 0) text.ptr = key; /* nothing is read, but a view of nothing may have no address */
-    v[0] = k0 ^ 0x736f6d6570736575u, v[1] = k1 ^ 0x646f72616e646f6du;
-    v[2] = k0 ^ 0x6c7967656e657261u, v[3] = k1 ^ 0x7465646279746573u;
-    for (i = 0;; i += 8) {
-        m = n - i >= 8 ? ocmi_load64(text.ptr + i, 8) : ocmi_load64(text.ptr + i, n - i) | (uint64_t)n << 56;
-        v[3] ^= m;
-        ocmi_sip_round(v), ocmi_sip_round(v);
-        v[0] ^= m;
-        if (n - i < 8) break;
-    }
-    v[2] ^= 0xff;
-    ocmi_sip_round(v), ocmi_sip_round(v), ocmi_sip_round(v), ocmi_sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
 
 static uint32_t *ocmi_table_at(const ocmi_table *t, uint64_t hash)
 {
