@@ -236,7 +236,7 @@ typedef struct ocm_outcome {
 
 /* What a registry holds and allows. */
 typedef struct ocm_limits {
-    uint32_t rooms, members; /* slots */
+    uint32_t rooms, members; /* slots; only one member in eight may have a name of more than 63 bytes */
     uint32_t log;            /* bytes for the log of all rooms; at least 64 KiB are taken */
     uint32_t idle;           /* seconds of silence after which a member is dropped; at least 1 */
     uint32_t rate;           /* datagrams a second and member, with a burst of twice as many; 0 = no limit */
@@ -468,6 +468,8 @@ typedef struct ocmi_room {
     uint8_t head[2 + OCM_NAME_MAX]; /* how a datagram to a member begins: both lengths, then the name */
 } ocmi_room;
 
+#define OCMI_NAME_SHORT 63 /* bytes */
+
 typedef struct ocmi_member {
     ocm_addr addr;
     uint64_t heard;            /* time of its last sign of life */
@@ -483,7 +485,8 @@ typedef struct ocmi_member {
     uint32_t next_due;         /* of the members with something for them alone */
     uint8_t token[OCM_TOKEN_LEN];
     uint8_t form, level, why, notice, status, due, failures, sends;
-    uint8_t name_len, name[OCM_NAME_MAX];
+    uint8_t name_len, name[OCMI_NAME_SHORT];
+    uint32_t long_name; /* the place of a longer name, 0 = it is in name */
 } ocmi_member;
 
 struct ocm_registry {
@@ -492,6 +495,9 @@ struct ocm_registry {
     uint8_t key[16];
     ocmi_room *room;     /* [1..rooms] */
     ocmi_member *member; /* [1..members] */
+    uint8_t *long_name;  /* OCM_NAME_MAX bytes each, for one member in eight: few have such names, and they would be half of all memory */
+    uint32_t *long_next; /* [1..long_names] */
+    uint32_t long_names, long_top, long_free;
     uint8_t *log;
     ocmi_table rooms, tokens, names, entries;
     uint32_t log_units, log_head, log_tail, log_used; /* in OCMI_UNIT bytes */
@@ -1064,7 +1070,7 @@ static size_t ocmi_field_find(const ocmi_field *f, size_t count, ocm_view key)
 {
     size_t i;
     for (i = 0; i < count; i++)
-        if (ocm_view_equal(key, ocm_text(f[i].key))) break;
+        if (key.len && f[i].key[0] == (char)key.ptr[0] && ocm_view_equal(key, ocm_text(f[i].key))) break;
     return i;
 }
 
@@ -1354,6 +1360,9 @@ static size_t ocmi_layout(ocm_registry *g, uint8_t *mem)
     g->log_units = log / OCMI_UNIT;
     g->room = (ocmi_room *)ocmi_carve(mem, &at, sizeof(ocmi_room) * ((size_t)g->limits.rooms + 1));
     g->member = (ocmi_member *)ocmi_carve(mem, &at, sizeof(ocmi_member) * ((size_t)g->limits.members + 1));
+    g->long_names = g->limits.members / 8 + 8;
+    g->long_name = (uint8_t *)ocmi_carve(mem, &at, OCM_NAME_MAX * ((size_t)g->long_names + 1));
+    g->long_next = (uint32_t *)ocmi_carve(mem, &at, sizeof(uint32_t) * ((size_t)g->long_names + 1));
     g->log = (uint8_t *)ocmi_carve(mem, &at, (size_t)g->log_units * OCMI_UNIT);
     ocmi_carve_table(&g->rooms, mem, &at, g->limits.rooms);
     ocmi_carve_table(&g->tokens, mem, &at, g->limits.members);
@@ -1532,9 +1541,9 @@ static ocm_view ocmi_room_name(const ocmi_room *r)
     return ocmi_view(r->head + 2, r->head[0]);
 }
 
-static ocm_view ocmi_member_name(const ocmi_member *m)
+static ocm_view ocmi_member_name(const ocm_registry *g, const ocmi_member *m)
 {
-    return ocmi_view(m->name, m->name_len);
+    return ocmi_view(m->long_name ? g->long_name + (size_t)m->long_name * OCM_NAME_MAX : m->name, m->name_len);
 }
 
 /* A number for this room's log that no other log of this or another server is likely to have. */
@@ -1564,7 +1573,7 @@ static uint32_t ocmi_room_find(const ocm_registry *g, ocm_view name)
 static uint32_t ocmi_name_find(const ocm_registry *g, uint32_t room, ocm_view name)
 {
     uint32_t slot = *ocmi_table_at(&g->names, ocmi_name_hash(g, room, name));
-    while (slot && (g->member[slot].room != room || !ocm_view_equal(ocmi_member_name(&g->member[slot]), name)))
+    while (slot && (g->member[slot].room != room || !ocm_view_equal(ocmi_member_name(g, &g->member[slot]), name)))
         slot = g->names.next[slot];
     return slot;
 }
@@ -1674,14 +1683,30 @@ static void ocmi_tell(ocm_registry *g, uint32_t slot, int operation, const char 
     ocmi_out o = ocmi_out_open(words, sizeof words);
     ocm_message n;
     memset(&n, 0, sizeof n);
-    ocmi_put_view(&o, ocmi_member_name(m));
+    ocmi_put_view(&o, ocmi_member_name(g, m));
     ocmi_put_text(&o, rest);
     n.has = OCM_HAS_SENDER | OCM_HAS_OPERATION | OCM_HAS_USERNAME | OCM_HAS_TEXT;
     n.sender = ocm_text("system");
     n.operation = (uint64_t)operation;
-    n.username = ocmi_member_name(m);
+    n.username = ocmi_member_name(g, m);
     n.text = ocmi_view(words, o.len);
     ocmi_log_add(g, m->room, 0, &n);
+}
+
+static int ocmi_member_fits(const ocm_registry *g, ocm_view name)
+{
+    if (!g->member_free && g->member_top == g->limits.members) return 0;
+    return name.len <= OCMI_NAME_SHORT || g->long_free || g->long_top < g->long_names;
+}
+
+static void ocmi_name_set(ocm_registry *g, ocmi_member *m, ocm_view name)
+{
+    m->name_len = (uint8_t)name.len;
+    if (name.len > OCMI_NAME_SHORT) {
+        m->long_name = ocmi_slot(&g->long_free, &g->long_top, g->long_names, &g->long_next[g->long_free]);
+        OCM_ASSERT(m->long_name != 0);
+    }
+    memcpy(m->long_name ? g->long_name + (size_t)m->long_name * OCM_NAME_MAX : m->name, name.ptr, name.len);
 }
 
 static void ocmi_token_make(uint8_t token[OCM_TOKEN_LEN], const uint8_t random[16])
@@ -1694,21 +1719,20 @@ static void ocmi_token_make(uint8_t token[OCM_TOKEN_LEN], const uint8_t random[1
     }
 }
 
-/* A new member of a room; its own notice is in the log, but not for itself. 0 when the server is full. */
+/* A new member of a room; its own notice is in the log, but not for itself. Needs ocmi_member_fits. */
 static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_request *q, const ocm_addr *at, uint64_t now,
                                 const uint8_t random[16])
 {
     uint32_t slot = ocmi_slot(&g->member_free, &g->member_top, g->limits.members, &g->member[g->member_free].next);
     ocmi_member *m = &g->member[slot];
     ocmi_room *r = &g->room[room];
-    if (!slot) return 0;
-    memset(m, 0, offsetof(ocmi_member, name));
+    OCM_ASSERT(slot != 0);
+    memset(m, 0, sizeof *m);
     m->addr = *at;
     m->room = room;
     m->form = (uint8_t)q->form;
     m->level = q->level > 0;
-    m->name_len = (uint8_t)q->name.len;
-    memcpy(m->name, q->name.ptr, q->name.len);
+    ocmi_name_set(g, m, q->name);
     ocmi_token_make(m->token, random);
     ocmi_table_add(&g->tokens, ocmi_token_hash(g, m->token), slot);
     ocmi_table_add(&g->names, ocmi_name_hash(g, room, q->name), slot);
@@ -1733,7 +1757,7 @@ static void ocmi_member_forget(ocm_registry *g, uint32_t slot, int why)
     m->asked = 0;
     m->status = m->notice = 0;
     ocmi_table_remove(&g->tokens, ocmi_token_hash(g, m->token), slot);
-    ocmi_table_remove(&g->names, ocmi_name_hash(g, m->room, ocmi_member_name(m)), slot);
+    ocmi_table_remove(&g->names, ocmi_name_hash(g, m->room, ocmi_member_name(g, m)), slot);
     ocmi_idle_remove(g, slot);
     g->room[m->room].size--;
     g->counts.members--;
@@ -1753,6 +1777,17 @@ static void ocmi_member_end(ocm_registry *g, uint32_t slot, int why)
     }
 }
 
+/* The slot may be used again; what it holds stays as it is until then, as an event may point there. */
+static void ocmi_member_give_back(ocm_registry *g, uint32_t slot)
+{
+    ocmi_member *m = &g->member[slot];
+    m->next = g->member_free;
+    g->member_free = slot;
+    if (!m->long_name) return;
+    g->long_next[m->long_name] = g->long_free;
+    g->long_free = m->long_name;
+}
+
 /* Told and forgotten: out of its room's list, and the last one ends the room. */
 static void ocmi_member_free(ocm_registry *g, uint32_t slot)
 {
@@ -1763,9 +1798,7 @@ static void ocmi_member_free(ocm_registry *g, uint32_t slot)
     if (m->next) g->member[m->next].prev = m->prev;
     if (r->cursor == slot) r->cursor = m->next;
     m->why = OCMI_GONE;
-    if (m->due) return; /* the queue holds it; it is given back as it comes up there */
-    m->next = g->member_free;
-    g->member_free = slot;
+    if (!m->due) ocmi_member_give_back(g, slot); /* else the queue holds it; it is given back as it comes up there */
 }
 
 /* One datagram of its rate. 0 when it has none left. */
@@ -1868,7 +1901,7 @@ static int ocmi_event_notice(ocm_registry *g, uint32_t slot, ocm_event *ev)
                                         "your message was not sent: you send too fast"};
     ocmi_member *m = &g->member[slot];
     ocm_message n = ocmi_own(OCM_NOTICE, OCM_HAS_USERNAME | OCM_HAS_TEXT);
-    n.username = ocmi_member_name(m);
+    n.username = ocmi_member_name(g, m);
     n.text = ocm_text(words[m->notice]);
     n.id = m->refused;
     if (n.id) n.has |= OCM_HAS_ID;
@@ -1886,12 +1919,12 @@ static int ocmi_event_out(ocm_registry *g, uint32_t slot, ocm_event *ev)
     int why = m->why;
     ocmi_put_text(&o, "You have been disconnected: ");
     ocmi_put_text(&o, ocmi_why_out(why));
-    n.username = ocmi_member_name(m);
+    n.username = ocmi_member_name(g, m);
     n.text = ocmi_view(words, o.len);
     ocmi_event_own(g, slot, &n, ev);
     ev->out = ocmi_why_out(why);
     ev->room = ocmi_room_name(&g->room[m->room]);
-    ev->name = ocmi_member_name(m);
+    ev->name = ocmi_member_name(g, m);
     ocmi_member_free(g, slot);
     return why != OCMI_UNDONE;
 }
@@ -1959,9 +1992,7 @@ static int ocmi_due_next(ocm_registry *g, ocm_event *ev)
         g->due_head = m->next_due;
         if (!g->due_head) g->due_tail = 0;
         m->due = 0;
-        if (m->why != OCMI_GONE) continue;
-        m->next = g->member_free;
-        g->member_free = slot;
+        if (m->why == OCMI_GONE) ocmi_member_give_back(g, slot);
     }
     return 0;
 }
@@ -2118,7 +2149,7 @@ static void ocmi_list_members(const ocm_registry *g, uint32_t room, ocmi_out *o)
     for (slot = g->room[room].first_member; slot; slot = g->member[slot].next) {
         ocmi_out l = ocmi_out_open(line, sizeof line);
         if (g->member[slot].why) continue;
-        ocmi_put_text_member(&l, "username", ocmi_member_name(&g->member[slot]));
+        ocmi_put_text_member(&l, "username", ocmi_member_name(g, &g->member[slot]));
         ocmi_put_bool_member(&l, "host", g->room[room].host == slot);
         ocmi_put_text(&l, "}\n");
         if (!ocmi_list_line(o, &l, &cut)) break;
@@ -2147,7 +2178,7 @@ static uint32_t ocmi_come_back(ocm_registry *g, uint32_t room, const ocm_request
 {
     uint32_t slot = q->level ? ocmi_token_find(g, q->token) : 0;
     ocmi_member *m = &g->member[slot];
-    if (!slot || m->room != room || !ocm_view_equal(ocmi_member_name(m), q->name)) return 0;
+    if (!slot || m->room != room || !ocm_view_equal(ocmi_member_name(g, m), q->name)) return 0;
     ocmi_heard(g, slot, at, now);
     m->form = OCM_FORM_JSON;
     m->level = 1;
@@ -2161,7 +2192,7 @@ static int ocmi_create(ocm_registry *g, const ocm_request *q, const ocm_addr *at
 {
     uint32_t room;
     if (ocmi_room_find(g, q->room)) return OCMI_EXISTS;
-    if (!g->member_free && g->member_top == g->limits.members) return OCMI_FULL;
+    if (!ocmi_member_fits(g, q->name)) return OCMI_FULL;
     room = ocmi_room_open(g, q->room, q->password);
     if (!room) return OCMI_FULL;
     *slot = ocmi_member_add(g, room, q, at, now, random);
@@ -2179,8 +2210,9 @@ static int ocmi_join(ocm_registry *g, const ocm_request *q, const ocm_addr *at, 
     if (*slot) return OCMI_JOINED;
     if (g->room[room].locked && g->room[room].password != ocmi_hash(g->key, q->password)) return OCMI_PASSWORD;
     if (ocmi_name_find(g, room, q->name)) return OCMI_TAKEN;
+    if (!ocmi_member_fits(g, q->name)) return OCMI_FULL;
     *slot = ocmi_member_add(g, room, q, at, now, random);
-    return *slot ? OCMI_JOINED : OCMI_FULL;
+    return OCMI_JOINED;
 }
 
 /* A request too large to be read: once its first payload byte has come, its form is known, and it is answered. */
@@ -2275,12 +2307,12 @@ static void ocmi_speak(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t i
         ocmi_refuse(g, slot, OCMI_NO_TEXT, id, now);
         return;
     }
-    if (ocm_speech_len(ocmi_room_name(&g->room[m->room]), ocmi_member_name(m), text) > OCM_SPEECH_MAX) {
+    if (ocm_speech_len(ocmi_room_name(&g->room[m->room]), ocmi_member_name(g, m), text) > OCM_SPEECH_MAX) {
         ocmi_refuse(g, slot, OCMI_TOO_LONG, id, now);
         return;
     }
     n.has = OCM_HAS_SENDER | OCM_HAS_TEXT | (id ? (unsigned)OCM_HAS_ID : 0u);
-    n.sender = ocmi_member_name(m);
+    n.sender = ocmi_member_name(g, m);
     n.text = text;
     n.id = id;
     ocmi_log_add(g, m->room, slot, &n);
