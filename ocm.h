@@ -104,7 +104,9 @@
    An empty message is a keep-alive.
 
    LEVEL 1. A JSON member that asked with "ocm":1 loses nothing. A room is a log: its messages and its notices 1 and 2
-   are numbered by seq, from 1, without holes. The member numbers its own messages by id, from 1, without holes:
+   are numbered by seq, from 1, without holes. The answer to the request adds "ocm":1,"idle":300,"seq":17,"log":4711: the seconds of
+   silence allowed, the seq of the member's own notice 1, and a number that tells this log from any other of that room's name.
+   The member numbers its own messages by id, from 1, without holes:
 
        {"message":"hi","id":1}                                          say it; repeat it until it stands in the log
        {"sender":"alice","message":"hi","seq":17,"id":1}                the log has it: everyone gets it, alice too
@@ -414,7 +416,7 @@ typedef struct ocm_action {
     uint64_t count, seq;
 } ocm_action;
 
-typedef struct ocm_session ocm_session;
+typedef struct ocm_session ocm_session; /* about 1.3 MB, for what is under way: static or on the heap, not on the stack */
 
 /* Starts a session: it will want to connect. want: OCM_CREATE, OCM_JOIN, OCM_EITHER. form: OCM_FORM_JSON, or OCM_FORM_TEXT, which
    knows no level 1. Everything is copied. 1, or OCM_E_BAD: not a room name, not a user name, or the password too long or not UTF-8. */
@@ -2178,10 +2180,8 @@ static uint32_t ocmi_come_back(ocm_registry *g, uint32_t room, const ocm_request
 {
     uint32_t slot = q->level ? ocmi_token_find(g, q->token) : 0;
     ocmi_member *m = &g->member[slot];
-    if (!slot || m->room != room || !ocm_view_equal(ocmi_member_name(g, m), q->name)) return 0;
+    if (!slot || !m->level || m->room != room || !ocm_view_equal(ocmi_member_name(g, m), q->name)) return 0;
     ocmi_heard(g, slot, at, now);
-    m->form = OCM_FORM_JSON;
-    m->level = 1;
     m->taken = m->asked = 0;
     m->notice = m->failures = m->sends = 0; /* what was said of the old ids and the old address */
     return slot;

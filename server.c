@@ -122,7 +122,8 @@ static int socket_fits(socket_t s) { return s < FD_SETSIZE; } /* beyond it selec
 static const char *socket_words(int e) { return strerror(e); }
 static int socket_nonblocking(socket_t s) { return fcntl(s, F_SETFL, O_NONBLOCK) == 0; }
 
-/* A UDP socket waits in recvfrom(), unless NO_WAIT is given: while datagrams come, that saves the select() before each. */
+/* A UDP socket waits in recvfrom(), unless NO_WAIT is given: while datagrams come, that saves the select() before each. Its buffers stay
+   as the system makes them: they hold a few milliseconds of work, and larger ones would turn overload into delay. */
 #define WAITS_IN_READ 1
 #define NO_WAIT MSG_DONTWAIT
 static int socket_udp_mode(socket_t s)
