@@ -74,6 +74,13 @@ static int is_terminal(FILE *f) { return _isatty(_fileno(f)); }
 #define INPUT_TURN_MS 50
 static int input_watch(fd_set *set) { return (void)set, 0; }
 
+/* Until there may be input. */
+static void input_wait(fd_set *set)
+{
+    FD_ZERO(set);
+    Sleep(INPUT_TURN_MS);
+}
+
 static size_t input_keys(HANDLE in, uint8_t *p)
 {
     static WCHAR high;
@@ -152,6 +159,14 @@ static int input_watch(fd_set *set)
     return STDIN_FILENO;
 }
 
+/* Until there may be input. */
+static void input_wait(fd_set *set)
+{
+    struct timeval t = {INPUT_TURN_MS / 1000, 0};
+    FD_ZERO(set);
+    if (select(input_watch(set) + 1, set, NULL, NULL, &t) < 0) FD_ZERO(set);
+}
+
 /* > 0 bytes read, 0 nothing now, < 0 the end. */
 static int input_read(const fd_set *set, uint8_t *p, size_t cap)
 {
@@ -170,7 +185,8 @@ static void terminal_raw(void)
     struct termios raw;
     tcgetattr(STDIN_FILENO, &cooked);
     raw = cooked;
-    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG | IEXTEN);
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO | IEXTEN);
+    raw.c_cc[VQUIT] = raw.c_cc[VSUSP] = _POSIX_VDISABLE; /* ^C stays a signal: it is heard when nothing is read, too */
     raw.c_iflag &= ~(tcflag_t)(IXON);
     tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
     atexit(terminal_cooked);
@@ -182,18 +198,36 @@ static int terminal_columns(void)
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
 }
 
-static int platform_start(void) { return signal(SIGPIPE, SIG_IGN) != SIG_ERR; }
+/* A descriptor that was closed for us (<&-) must not become a socket's: it would be read as the user's input. */
+static int platform_start(void)
+{
+    int fd;
+    do fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+    return signal(SIGPIPE, SIG_IGN) != SIG_ERR;
+}
 #endif
 
 /* ---- State ---- */
 
 #define LIST_MS 2000   /* how long a list may take */
+#define PLACES_MAX 16
 #define LINE_MAX_LEN 8192 /* bytes of a line of input that are kept: more than any message may have */
 
+#define NAME_RULE "1 to 255 bytes, no control characters, no colon and space, not \"system\""
+#define ROOM_RULE "1 to 255 bytes, no control characters"
+
 typedef struct options {
-    const char *name, *room, *host, *tcp, *udp;
+    const char *name, *room;
     int want, form, list, ask_password;
 } options;
+
+typedef struct place { /* a server, as -s tells it */
+    const char *host, *tcp, *udp;
+    char name[300];             /* HOST/TCP:UDP in one way of writing: ocm_pick() hashes it */
+    struct addrinfo *addresses; /* NULL: not looked up yet */
+} place;
 
 typedef struct editor { /* the line being typed; on a pipe, the line being read */
     char text[LINE_MAX_LEN];
@@ -203,7 +237,10 @@ typedef struct editor { /* the line being typed; on a pipe, the line being read 
 } editor;
 
 static ocm_session session;
-static struct addrinfo *servers, *server; /* all addresses of the server, and the one in use */
+static place places[PLACES_MAX];
+static size_t place_count;
+static const place *home;              /* the server that has the room */
+static const struct addrinfo *address; /* the one of its addresses in use */
 static socket_t tcp = INVALID_SOCKET, udp = INVALID_SOCKET;
 static int connected;
 static uint8_t answer[OCM_FRAME_MAX]; /* what came by TCP */
@@ -238,13 +275,13 @@ static void die(int status, const char *format, ...)
 
 /* ---- Terminal ---- */
 
-/* Columns that a character takes: 0 for combining ones, 2 for East Asian wide ones and pictures. */
+/* Columns that a character takes at most: 0 for combining ones, 2 for East Asian wide ones and pictures. */
 static int columns_of(uint32_t c)
 {
     if ((c >= 0x300 && c <= 0x36F) || (c >= 0x200B && c <= 0x200F) || (c >= 0xFE00 && c <= 0xFE0F) || (c >= 0x20D0 && c <= 0x20FF)) return 0;
     if ((c >= 0x1100 && c <= 0x115F) || (c >= 0x2E80 && c <= 0xA4CF) || (c >= 0xAC00 && c <= 0xD7A3) || (c >= 0xF900 && c <= 0xFAFF) ||
-        (c >= 0xFE30 && c <= 0xFE6F) || (c >= 0xFF00 && c <= 0xFF60) || (c >= 0xFFE0 && c <= 0xFFE6) || (c >= 0x1F300 && c <= 0x1F64F) ||
-        (c >= 0x1F680 && c <= 0x1FAFF) || (c >= 0x20000 && c <= 0x3FFFD))
+        (c >= 0xFE30 && c <= 0xFE6F) || (c >= 0xFF00 && c <= 0xFF60) || (c >= 0xFFE0 && c <= 0xFFE6) || (c >= 0x231A && c <= 0x27BF) ||
+        (c >= 0x2B00 && c <= 0x2BFF) || c >= 0x1F000)
         return 2;
     return 1;
 }
@@ -264,28 +301,44 @@ static void put_safe(FILE *f, ocm_view v)
     }
 }
 
+/* Writes what is being typed: each character takes the columns that columns_of() says, or one. */
+static void put_typed(const char *text, size_t len)
+{
+    size_t i = 0;
+    while (i < len) {
+        uint32_t c = 0;
+        int n = ocm_utf8_decode((const uint8_t *)text + i, len - i, &c);
+        if (n && c >= 0x20 && (c < 0x7F || c > 0x9F)) fwrite(text + i, 1, (size_t)n, stdout);
+        else putchar(c == '\t' ? ' ' : '?');
+        i += n ? (size_t)n : 1;
+    }
+}
+
 /* Shows the prompt and as much of the end of the line as fits beside it: one row, so that it can be wiped. */
 static void editor_draw(const editor *e)
 {
     int width = terminal_columns() - 1 - (int)strlen(e->prompt);
     size_t from = e->hidden ? 0 : e->len;
-    uint32_t c;
     while (from > 0) {
         size_t at = from - 1;
+        uint32_t c = '?';
         while (at > 0 && ((uint8_t)e->text[at] & 0xC0) == 0x80) at--;
-        if (!ocm_utf8_decode((const uint8_t *)e->text + at, from - at, &c)) c = '?';
+        if (ocm_utf8_decode((const uint8_t *)e->text + at, from - at, &c) != (int)(from - at)) at = from - 1, c = '?';
         width -= columns_of(c);
         if (width < 0) break;
         from = at;
     }
     printf("\r\033[K%s", e->prompt);
-    if (!e->hidden) fwrite(e->text + from, 1, e->len - from, stdout);
+    if (!e->hidden) put_typed(e->text + from, e->len - from);
     fflush(stdout);
 }
 
+/* Flushes: what comes next may go to stderr. */
 static void editor_wipe(void)
 {
-    if (interactive && line.prompt) fputs("\r\033[K", stdout);
+    if (!interactive || !line.prompt) return;
+    fputs("\r\033[K", stdout);
+    fflush(stdout);
 }
 
 static void editor_restore(void)
@@ -356,16 +409,14 @@ static const char *ask(const char *prompt, int hidden)
     line.hidden = hidden;
     line.len = 0;
     editor_draw(&line);
-    while (key == KEY_NONE) {
-        struct timeval t = {0, INPUT_TURN_MS * 1000L % 1000000L + 50000L};
+    while (key == KEY_NONE && !interrupted) {
         fd_set set;
-        FD_ZERO(&set);
-        select(input_watch(&set) + 1, &set, NULL, NULL, &t);
-        if (interrupted) exit(130);
+        if (input_at == input_len) input_wait(&set);
         input_fill(&set);
         key = input_ended ? KEY_END : editor_take(&line);
     }
     fputs("\n", stdout);
+    if (interrupted) exit(130);
     if (key == KEY_END) exit(0);
     memcpy(text, line.text, line.len);
     text[line.len] = 0;
@@ -393,6 +444,16 @@ static void inform(const char *format, ...)
     }
     va_end(args);
     editor_restore();
+}
+
+/* What went wrong, and the program goes on. */
+static void warn(const char *format, ...)
+{
+    va_list args;
+    editor_wipe();
+    va_start(args, format);
+    complain(format, args);
+    va_end(args);
 }
 
 static void show_line(ocm_view who, ocm_view text, int notice)
@@ -432,17 +493,17 @@ static void show(const options *o, const ocm_action *a)
 static int farewell(const options *o, const ocm_action *a)
 {
     const ocm_view nobody = {NULL, 0};
+    editor_wipe();
     line.prompt = NULL;
-    if (interactive) fputs("\r\033[K", stdout);
     if (a->kind == OCM_END_OUT) show_line(nobody, a->text, 1);
-    if (a->kind == OCM_END_OUT && a->count) fprintf(stderr, "client: your last %llu messages are not confirmed\n", (unsigned long long)a->count);
+    if (a->kind == OCM_END_OUT && a->count) fprintf(stderr, "client: messages of yours that are not confirmed: %llu\n", (unsigned long long)a->count);
     if (a->kind == OCM_END_LEFT || a->kind == OCM_END_OUT) return 0;
     fputs("client: ", stderr);
     if (a->kind == OCM_END_UNCONFIRMED) {
-        fprintf(stderr, "the server %s/%s:%s did not confirm that you left", o->host, o->tcp, o->udp);
-        if (a->count) fprintf(stderr, ", nor your last %llu messages", (unsigned long long)a->count);
+        fprintf(stderr, "the server %s did not confirm that you left", home->name);
+        if (a->count) fprintf(stderr, "; messages of yours that are not confirmed: %llu", (unsigned long long)a->count);
     } else if (a->kind == OCM_END_NO_ANSWER) {
-        fprintf(stderr, "no answer from a chat server at %s, TCP port %s; give its address with -s", o->host, o->tcp);
+        fprintf(stderr, "no answer from a chat server at %s, TCP port %s; give its address with -s", home->host, home->tcp);
     } else if (a->status == 404) {
         fprintf(stderr, "room \"%s\" does not exist; create it with -c %s", o->room, o->room);
     } else if (a->status == 401) {
@@ -498,18 +559,26 @@ static void close_tcp(void)
     answer_len = 0;
 }
 
-/* Begins to connect to an address of the server: the one in use, else the next that takes it. 0 when none is left. */
-static int connect_begin(void)
+/* A connection to that address, begun, or INVALID_SOCKET. */
+static socket_t connect_to(const struct addrinfo *to)
 {
-    for (close_tcp(); server; server = server->ai_next) {
-        tcp = socket(server->ai_family, SOCK_STREAM, 0);
-        if (tcp == INVALID_SOCKET) continue;
-        if (socket_nonblocking(tcp) &&
-            (connect(tcp, server->ai_addr, (socklen)server->ai_addrlen) == 0 || socket_connecting(socket_error())))
-            return 1;
-        close_tcp();
+    socket_t s = socket(to->ai_family, SOCK_STREAM, 0);
+    if (s == INVALID_SOCKET) return s;
+    if (socket_nonblocking(s) && (connect(s, to->ai_addr, (socklen)to->ai_addrlen) == 0 || socket_connecting(socket_error()))) return s;
+    socket_close(s);
+    return INVALID_SOCKET;
+}
+
+/* Begins to connect to this address of the server, or to the next that takes it. 0 when none is left: the last one tried stays
+   in use, for datagrams go on. */
+static int connect_begin(const struct addrinfo *to)
+{
+    close_tcp();
+    for (; to && tcp == INVALID_SOCKET; to = to->ai_next) {
+        address = to;
+        tcp = connect_to(to);
     }
-    return 0;
+    return tcp != INVALID_SOCKET;
 }
 
 /* The server may send to the port of the TCP connection, so that is where we receive, or wherever there is room. */
@@ -534,7 +603,7 @@ static void send_request(const options *o, uint64_t now)
     ocm_addr a;
     char ip[INET6_ADDRSTRLEN] = "";
     if (!open_udp(o->form == OCM_FORM_JSON, &local)) {
-        if (!connect_begin()) ocm_session_broken(&session, now); /* the text form cannot name another port: from another one */
+        if (!connect_begin(address)) ocm_session_broken(&session, now); /* the text form cannot name another port: from another one */
         return;
     }
     a = addr_of(&local);
@@ -551,12 +620,8 @@ static void connect_end(const options *o, uint64_t now)
     int error = 0;
     socklen len = sizeof error;
     getsockopt(tcp, SOL_SOCKET, SO_ERROR, (char *)&error, &len);
-    if (error == 0) {
-        send_request(o, now);
-    } else {
-        server = server->ai_next;
-        if (!connect_begin()) ocm_session_broken(&session, now);
-    }
+    if (error == 0) send_request(o, now);
+    else if (!connect_begin(address->ai_next)) ocm_session_broken(&session, now);
 }
 
 static void read_answer(uint64_t now)
@@ -576,30 +641,59 @@ static void read_answer(uint64_t now)
     if (n < 0) close_tcp();
 }
 
-static void send_datagram(const options *o, ocm_view v)
+static void send_datagram(ocm_view v)
 {
     struct sockaddr_storage to;
     memset(&to, 0, sizeof to);
-    memcpy(&to, server->ai_addr, server->ai_addrlen);
-    set_port(&to, (unsigned)atoi(o->udp));
-    socket_send_to(udp, v, (struct sockaddr *)&to, (socklen)server->ai_addrlen); /* what is lost is repeated */
+    memcpy(&to, address->ai_addr, address->ai_addrlen);
+    set_port(&to, (unsigned)atoi(home->udp));
+    socket_send_to(udp, v, (struct sockaddr *)&to, (socklen)address->ai_addrlen); /* what is lost is repeated */
 }
 
-/* One datagram. 0 when there is none. */
-static int read_datagram(uint64_t now)
+static void read_datagram(uint64_t now)
 {
     static uint8_t buf[65536];
     struct sockaddr_storage ss, expected;
     socklen len = sizeof ss;
     ocm_addr from, wanted;
     int n = (int)recvfrom(udp, (char *)buf, sizeof buf, 0, (struct sockaddr *)&ss, &len);
-    if (n < 0) return !socket_full(socket_error());
+    if (n < 0) return;
     memset(&expected, 0, sizeof expected);
-    memcpy(&expected, server->ai_addr, server->ai_addrlen);
+    memcpy(&expected, address->ai_addr, address->ai_addrlen);
     from = addr_of(&ss);
     wanted = addr_of(&expected);
     if (ocm_same_host(&from, &wanted)) ocm_session_datagram(&session, buf, (size_t)n, now);
-    return 1;
+}
+
+/* ---- Servers: which one has the room ---- */
+
+/* 1 when the addresses of a server are known, 0 after a sentence. */
+static int look_up(place *p)
+{
+    struct addrinfo hints;
+    if (p->addresses) return 1;
+    memset(&hints, 0, sizeof hints);
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_NUMERICSERV;
+    if (getaddrinfo(p->host, p->tcp, &hints, &p->addresses) == 0 && p->addresses) return 1;
+    p->addresses = NULL;
+    warn("there is no host \"%s\"; give the server's with -s", p->host);
+    return 0;
+}
+
+static size_t place_of(const char *room)
+{
+    ocm_view names[PLACES_MAX];
+    size_t i;
+    for (i = 0; i < place_count; i++) names[i] = ocm_text(places[i].name);
+    return ocm_pick(names, place_count, ocm_text(room));
+}
+
+static void choose_home(const char *room)
+{
+    place *p = &places[place_of(room)];
+    if (!look_up(p)) exit(1);
+    home = p;
 }
 
 /* ---- Lists ---- */
@@ -616,43 +710,34 @@ static int wait_for(socket_t s, int writing, uint64_t until)
     return select((int)s + 1, writing ? NULL : &set, writing ? &set : NULL, NULL, &t) > 0;
 }
 
-/* Connects to the server, sends the request, reads one frame. Bytes of the frame, or 0: no list here. */
-static size_t fetch_list(const char *room, uint8_t *buf, size_t cap, ocm_frame *f)
+/* Connects to an address, sends the request, reads one frame. 1, or 0: no list here. */
+static int fetch_list(const struct addrinfo *from, ocm_view request, uint8_t *buf, size_t cap, ocm_frame *f)
 {
     uint64_t until = clock_ms() + LIST_MS;
-    const struct addrinfo *ai = server ? server : servers;
-    socket_t s = socket(ai->ai_family, SOCK_STREAM, 0);
-    uint8_t request[OCM_FRAME_MAX];
-    ocm_request q;
+    socket_t s = connect_to(from);
     size_t len = 0;
     int n = 0;
     if (s == INVALID_SOCKET) return 0;
-    memset(&q, 0, sizeof q);
-    q.op = OCM_LIST;
-    q.room = ocm_text(room);
-    n = ocm_request_encode(request, sizeof request, &q);
-    if (socket_nonblocking(s) && (connect(s, ai->ai_addr, (socklen)ai->ai_addrlen) == 0 || socket_connecting(socket_error())) &&
-        wait_for(s, 1, until) && socket_send(s, request, (size_t)n) == n) {
-        for (n = 0; n == 0 && len < cap && wait_for(s, 0, until);) {
+    if (wait_for(s, 1, until) && socket_send(s, request.ptr, request.len) == (int)request.len) {
+        while (n == 0 && len < cap && wait_for(s, 0, until)) {
             int got = socket_receive(s, buf + len, cap - len);
             if (got <= 0) break;
             len += (size_t)got;
             n = ocm_frame_decode(buf, len, OCM_LIST_MAX, f);
         }
-    } else {
-        n = 0;
     }
     socket_close(s);
-    return n > 0 && f->op == OCM_LIST && f->state == OCM_STATE_DONE ? (size_t)n : 0;
+    return n > 0 && f->op == OCM_LIST && f->state == OCM_STATE_DONE;
 }
 
-static int print_listed(ocm_view text)
+/* One line of a list. 0 when it is none. */
+static int print_listed(ocm_view text, int *more)
 {
     static uint8_t scratch[OCM_LIST_MAX];
     ocm_listed l;
     if (ocm_listed_decode(text, scratch, &l) < 0) return 0;
     if (l.more) {
-        printf("... and more\n");
+        *more = 1;
     } else if (l.room.len) {
         put_safe(stdout, l.room);
         printf(" (%llu %s%s)\n", (unsigned long long)l.size, l.size == 1 ? "member" : "members", l.password ? ", password" : "");
@@ -665,29 +750,54 @@ static int print_listed(ocm_view text)
     return 1;
 }
 
-/* Prints the rooms, or a room's members. 1, or 0 after a sentence about why not. */
-static int list(const options *o, const char *room)
+/* Asks one server for its rooms, or for a room's members, and prints them. How many, or -1 after a sentence about why not. */
+static int list_place(place *p, const char *room, int *more)
 {
-    static uint8_t buf[OCM_ANSWER_MAX + OCM_NAME_MAX];
+    static uint8_t request[OCM_FRAME_MAX], buf[OCM_ANSWER_MAX + OCM_NAME_MAX];
+    const struct addrinfo *from;
+    ocm_request q;
     ocm_frame f;
-    const uint8_t *p, *end, *stop;
+    ocm_view rest, bytes;
+    int count = 0;
+    if (!look_up(p)) return -1;
+    memset(&q, 0, sizeof q);
     memset(&f, 0, sizeof f);
-    if (!fetch_list(room, buf, sizeof buf, &f)) {
-        fprintf(stderr, "client: no list from a chat server at %s, TCP port %s; give its address with -s\n", o->host, o->tcp);
-        return 0;
+    q.op = OCM_LIST;
+    q.room = ocm_text(room);
+    bytes.ptr = request;
+    bytes.len = (size_t)ocm_request_encode(request, sizeof request, &q);
+    for (from = p->addresses; from && !fetch_list(from, bytes, buf, sizeof buf, &f);) from = from->ai_next;
+    if (!from) {
+        warn("no list from a chat server at %s, TCP port %s; give its address with -s", p->host, p->tcp);
+        return -1;
     }
-    if (f.payload.len == 0) printf(*room ? "room \"%s\" has a password and names nobody\n" : "no rooms%s\n", room);
-    for (p = f.payload.ptr, end = p + f.payload.len; p < end; p = stop + 1) {
-        ocm_view text;
-        stop = (const uint8_t *)memchr(p, '\n', (size_t)(end - p));
-        if (!stop) stop = end;
-        text.ptr = p;
-        text.len = (size_t)(stop - p);
-        if (print_listed(text)) continue;
-        fprintf(stderr, "client: room \"%s\" does not exist; create it with -c %s\n", room, room);
-        return 0;
+    for (rest = f.payload; rest.len > 0; count++) {
+        const uint8_t *stop = (const uint8_t *)memchr(rest.ptr, '\n', rest.len);
+        ocm_view text = rest;
+        if (stop) text.len = (size_t)(stop - rest.ptr);
+        rest.ptr += text.len + (stop != NULL);
+        rest.len -= text.len + (stop != NULL);
+        if (print_listed(text, more)) continue;
+        if (*room) warn("room \"%s\" does not exist; create it with -c %s", room, room);
+        else warn("the list from %s cannot be read; is that a chat server?", p->name);
+        return -1;
     }
-    return 1;
+    return count;
+}
+
+/* Prints the rooms of all servers, or a room's members. 1, or 0 after a sentence about what is missing. */
+static int list(const char *room)
+{
+    size_t i = *room ? place_of(room) : 0, end = *room ? i + 1 : place_count;
+    int count = 0, answers = 0, good = 1, more = 0;
+    for (; i < end; i++) {
+        int n = list_place(&places[i], room, &more);
+        if (n < 0) good = 0;
+        else count += n, answers++;
+    }
+    if (more) printf("... and more\n");
+    if (answers && count == 0) printf(*room ? "room \"%s\" has a password and names nobody\n" : "no rooms%s\n", room);
+    return good;
 }
 
 /* ---- Input ---- */
@@ -695,8 +805,8 @@ static int list(const options *o, const char *room)
 static void command(const options *o, const char *word)
 {
     if (strcmp(word, "/leave") == 0 || strcmp(word, "/quit") == 0) ocm_session_leave(&session);
-    else if (strcmp(word, "/who") == 0) list(o, o->room);
-    else if (strcmp(word, "/rooms") == 0) list(o, "");
+    else if (strcmp(word, "/who") == 0) list(o->room);
+    else if (strcmp(word, "/rooms") == 0) list("");
     else if (strcmp(word, "/help") == 0) printf("/who members of this room   /rooms all rooms   /leave leave   //text says /text\n");
     else printf("%s is no command; /help lists them, and //text says /text\n", word);
 }
@@ -704,17 +814,17 @@ static void command(const options *o, const char *word)
 static void refuse_line(int why)
 {
     if (why == OCM_E_LARGE)
-        inform("client: the message is too long: %lu bytes, at most %lu are possible", (unsigned long)(line.len + line.lost),
+        warn("the message is too long: %lu bytes, at most %lu are possible", (unsigned long)(line.len + line.lost),
              (unsigned long)ocm_session_text_max(&session));
     else
-        inform("client: the message is not text: it has control characters or is not UTF-8");
+        warn("the message is not text: it has control characters or is not UTF-8");
 }
 
 static void line_done(const options *o)
 {
     size_t skip = interactive && line.len > 1 && line.text[0] == '/' && line.text[1] == '/';
+    int result = 1;
     ocm_view text;
-    int result;
     text.ptr = (const uint8_t *)line.text + skip;
     text.len = line.len - skip;
     if (interactive && line.len && line.text[0] == '/' && !skip && line.len < sizeof line.text) {
@@ -724,9 +834,8 @@ static void line_done(const options *o)
     } else if (line.len) {
         result = line.lost ? OCM_E_LARGE : ocm_session_say(&session, text);
         if (result < 0) refuse_line(result);
-        if (result < 0 && interactive) return; /* to be mended and tried again */
     }
-    line.len = line.lost = 0;
+    if (result > 0 || !interactive) line.len = line.lost = 0; /* else to be mended and tried again */
     editor_restore();
 }
 
@@ -775,13 +884,12 @@ static int act(const options *o)
     ocm_action a;
     while (ocm_session_next(&session, clock_ms(), &a)) {
         if (a.what == OCM_DO_SEND) {
-            send_datagram(o, a.text);
+            send_datagram(a.text);
         } else if (a.what == OCM_DO_SHOW) {
             if (a.kind == OCM_SHOW_IN) close_tcp();
             show(o, &a);
         } else if (a.what == OCM_DO_CONNECT) {
-            server = servers;
-            if (!connect_begin()) ocm_session_broken(&session, clock_ms());
+            if (!connect_begin(home->addresses)) ocm_session_broken(&session, clock_ms());
         } else if (a.kind == OCM_END_REFUSED && a.status == 401 && interactive) {
             return 401;
         } else {
@@ -814,8 +922,9 @@ static int chat(const options *o)
 /* ---- Main ---- */
 
 static const char usage[] =
-    "usage: client [-s HOST[/TCP:UDP]] [-n NAME] [-c ROOM | -j ROOM | ROOM | -l [ROOM]] [-p] [-t] [-h] [-V]\n"
-    "  -s  the server (default 127.0.0.1/8000:9000)\n"
+    "usage: client [-s HOST[/TCP:UDP]]... [-n NAME] [-c ROOM | -j ROOM | ROOM | -l [ROOM]] [-p] [-t] [-h] [-V]\n"
+    "  -s  the server (default 127.0.0.1/8000:9000); given several times, the room's name tells which of them has the room,\n"
+    "      the same for all who name the same servers, in any order\n"
     "  -n  your name\n"
     "  -c  create a room                -j  join a room             ROOM alone: join it, or create it\n"
     "  -l  list the rooms, or the members of one, and end\n"
@@ -823,20 +932,33 @@ static const char usage[] =
     "  -t  speak the plain text form, which other servers may want\n"
     "  -h  this text                    -V  the version\n";
 
-/* HOST[/TCP:UDP] */
-static void server_option(options *o, char *arg)
+static int is_port(const char *s)
 {
-    char *slash = strrchr(arg, '/'), *colon = slash ? strchr(slash, ':') : NULL;
-    o->host = arg;
+    size_t len = strlen(s);
+    return len <= 5 && strspn(s, "0123456789") == len && atoi(s) >= 1 && atoi(s) <= 65535;
+}
+
+/* HOST[/TCP:UDP]. The same server once more is passed over. */
+static void add_place(char *arg)
+{
+    char *slash = strrchr(arg, '/'), *colon = slash ? strchr(slash, ':') : NULL, *c;
+    place p = {arg, "8000", "9000", "", NULL};
+    size_t i;
     if (slash) {
         if (!colon || slash == arg) die(2, "-s %s: write HOST or HOST/TCP:UDP, for example -s 127.0.0.1/8000:9000", arg);
         *slash = *colon = 0;
-        o->tcp = slash + 1;
-        o->udp = colon + 1;
+        p.tcp = slash + 1;
+        p.udp = colon + 1;
     }
-    if (strspn(o->tcp, "0123456789") != strlen(o->tcp) || strspn(o->udp, "0123456789") != strlen(o->udp) || strlen(o->tcp) > 5 ||
-        strlen(o->udp) > 5 || atoi(o->tcp) < 1 || atoi(o->tcp) > 65535 || atoi(o->udp) < 1 || atoi(o->udp) > 65535)
-        die(2, "-s %s/%s:%s: a port is a number from 1 to 65535", o->host, o->tcp, o->udp);
+    if (!is_port(p.tcp) || !is_port(p.udp)) die(2, "-s %s/%s:%s: a port is a number from 1 to 65535", p.host, p.tcp, p.udp);
+    if (strlen(p.host) > 255) die(2, "-s %s: a host name has at most 255 bytes", p.host);
+    sprintf(p.name, "%s/%d:%d", p.host, atoi(p.tcp), atoi(p.udp));
+    for (c = p.name; *c; c++)
+        if (*c >= 'A' && *c <= 'Z') *c = (char)(*c + 'a' - 'A');
+    for (i = 0; i < place_count; i++)
+        if (strcmp(places[i].name, p.name) == 0) return;
+    if (place_count == PLACES_MAX) die(2, "-s %s: at most %d servers; leave one out", p.name, PLACES_MAX);
+    places[place_count++] = p;
 }
 
 static void set_room(options *o, const char *room, int want)
@@ -848,7 +970,8 @@ static void set_room(options *o, const char *room, int want)
 
 static options read_options(int argc, char **argv)
 {
-    options o = {NULL, NULL, "127.0.0.1", "8000", "9000", OCM_EITHER, OCM_FORM_JSON, 0, 0};
+    static char usual[] = "127.0.0.1";
+    options o = {NULL, NULL, OCM_EITHER, OCM_FORM_JSON, 0, 0};
     int i;
     for (i = 1; i < argc; i++) {
         int option = argv[i][0] == '-' && argv[i][1] && !argv[i][2] ? argv[i][1] : 0;
@@ -860,10 +983,11 @@ static options read_options(int argc, char **argv)
         else if (argv[i][0] != '-') set_room(&o, argv[i], OCM_EITHER);
         else if (!option || !strchr("sncj", option)) die(2, "unknown option \"%s\"; see client -h", argv[i]);
         else if (i + 1 == argc) die(2, "-%c wants a value; see client -h", option);
-        else if (option == 's') server_option(&o, argv[++i]);
+        else if (option == 's') add_place(argv[++i]);
         else if (option == 'n') o.name = argv[++i];
         else set_room(&o, argv[++i], option == 'c' ? OCM_CREATE : OCM_JOIN);
     }
+    if (place_count == 0) add_place(usual);
     return o;
 }
 
@@ -880,34 +1004,41 @@ static void ask_missing(options *o)
     if (!interactive && !o->name) die(2, "no name; give one with -n NAME");
     if (!interactive && !o->room) die(2, "no room; give one: client -n %s ROOM", o->name);
     while (!o->name || !ocm_name_valid(ocm_text(o->name))) {
-        if (o->name && !interactive) die(2, "\"%s\" cannot be a name: 1 to 255 bytes, no control characters, no colon and space, not \"system\"", o->name);
-        if (o->name) printf("\"%s\" cannot be a name.\n", o->name);
+        if (o->name && !interactive) die(2, "\"%s\" cannot be a name: " NAME_RULE, o->name);
+        if (o->name) printf("\"%s\" cannot be a name: " NAME_RULE ".\n", o->name);
         o->name = keep(ask("your name: ", 0));
     }
-    if (!o->room) list(o, "");
+    if (!o->room) list("");
     while (!o->room || !ocm_room_valid(ocm_text(o->room))) {
-        if (o->room && !interactive) die(2, "\"%s\" cannot be a room: 1 to 255 bytes, no control characters", o->room);
-        if (o->room) printf("\"%s\" cannot be a room.\n", o->room);
-        o->room = keep(ask("room (joined, or created if it is not there): ", 0));
+        if (o->room && !interactive) die(2, "\"%s\" cannot be a room: " ROOM_RULE, o->room);
+        if (o->room) printf("\"%s\" cannot be a room: " ROOM_RULE ".\n", o->room);
+        o->room = keep(ask("room to join or create: ", 0));
     }
 }
 
-static const char *password_of(const options *o)
+static const char *password_of(const options *o, int again)
 {
     const char *env = getenv("OCM_PASSWORD");
-    if (!o->ask_password) return "";
-    if (env) return env;
+    if (!o->ask_password && !again) return "";
+    if (env && !again) return env;
     if (!interactive) die(2, "-p on a pipe takes the password from OCM_PASSWORD in the environment, and it is not set");
     return keep(ask("password: ", 1));
 }
 
-static void find_server(const options *o)
+/* Chats until it is over: the exit status. Who can be asked has another try at the password. */
+static int stay(const options *o)
 {
-    struct addrinfo hints;
-    memset(&hints, 0, sizeof hints);
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_NUMERICSERV;
-    if (getaddrinfo(o->host, o->tcp, &hints, &servers) != 0 || !servers) die(1, "there is no host \"%s\"; give the server's with -s", o->host);
+    int status = 0;
+    for (;;) {
+        const char *password = password_of(o, status == 401);
+        if (ocm_session_open(&session, o->want, o->form, ocm_text(o->room), ocm_text(o->name), ocm_text(password)) < 0)
+            die(2, "the password is too long or not UTF-8: at most %d bytes", OCM_NAME_MAX);
+        status = chat(o);
+        if (status != 401) return status;
+        editor_wipe();
+        line.prompt = NULL;
+        printf(*password ? "Wrong password for room \"%s\".\n" : "Room \"%s\" has a password.\n", o->room);
+    }
 }
 
 int main(int argc, char **argv)
@@ -916,21 +1047,20 @@ int main(int argc, char **argv)
     int status;
     if (!platform_start()) die(1, "the system gives no sockets");
     if (o.list && o.want != OCM_EITHER) die(2, "-l only lists; leave out -c and -j");
+    if (o.list && o.room && !ocm_room_valid(ocm_text(o.room))) die(2, "\"%s\" cannot be a room: " ROOM_RULE, o.room);
     interactive = is_terminal(stdin) && is_terminal(stdout) && !o.list;
     colour = interactive && !getenv("NO_COLOR");
-    find_server(&o);
-    if (o.list) return !list(&o, o.room ? o.room : "");
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
-    if (interactive) terminal_raw();
-    ask_missing(&o);
-    do {
-        const char *password = password_of(&o);
-        if (ocm_session_open(&session, o.want, o.form, ocm_text(o.room), ocm_text(o.name), ocm_text(password)) < 0)
-            die(2, "the password is too long or not UTF-8: at most %d bytes", OCM_NAME_MAX);
-        status = chat(&o);
-        o.ask_password = 1;
-        if (status == 401) printf("Wrong password for room \"%s\".\n", o.room);
-    } while (status == 401);
+    if (o.list) {
+        status = !list(o.room ? o.room : "");
+    } else {
+        signal(SIGINT, on_signal);
+        signal(SIGTERM, on_signal);
+        if (place_count == 1) choose_home(""); /* a wrong host is told before anything is asked */
+        if (interactive) terminal_raw();
+        ask_missing(&o);
+        choose_home(o.room);
+        status = stay(&o);
+    }
+    if (fflush(stdout) != 0 || ferror(stdout)) die(1, "the output cannot be written; was it closed?");
     return status;
 }

@@ -24,6 +24,7 @@
 typedef SOCKET socket_t;
 typedef int socklen;
 #else
+#define _GNU_SOURCE /* accept4 */
 #define _DEFAULT_SOURCE
 #define _DARWIN_C_SOURCE
 #include <arpa/inet.h>
@@ -49,7 +50,7 @@ typedef socklen_t socklen;
 #define OCM_IMPLEMENTATION
 #include "ocm.h"
 
-#define TEMPO_MS 2 /* while datagrams come, TCP is looked at this often: each connection in the set costs select() 60 ns */
+#define TEMPO_MS 4 /* while datagrams come, TCP is looked at this often: each connection in the set costs select() 60 ns */
 
 #ifdef _WIN32
 static void socket_close(socket_t s) { closesocket(s); }
@@ -63,6 +64,13 @@ static int socket_nonblocking(socket_t s)
 {
     u_long on = 1;
     return ioctlsocket(s, FIONBIO, &on) == 0;
+}
+
+static socket_t socket_accept(socket_t listener, struct sockaddr_storage *from, socklen *len)
+{
+    socket_t s = accept(listener, (struct sockaddr *)from, len);
+    if (s != INVALID_SOCKET) socket_nonblocking(s);
+    return s;
 }
 
 static const char *socket_words(int e)
@@ -122,6 +130,17 @@ static int socket_fits(socket_t s) { return s < FD_SETSIZE; } /* beyond it selec
 static const char *socket_words(int e) { return strerror(e); }
 static int socket_nonblocking(socket_t s) { return fcntl(s, F_SETFL, O_NONBLOCK) == 0; }
 
+static socket_t socket_accept(socket_t listener, struct sockaddr_storage *from, socklen *len)
+{
+#ifdef __linux__
+    return accept4(listener, (struct sockaddr *)from, len, SOCK_NONBLOCK);
+#else
+    socket_t s = accept(listener, (struct sockaddr *)from, len);
+    if (s >= 0) socket_nonblocking(s);
+    return s;
+#endif
+}
+
 /* A UDP socket waits in recvfrom(), unless NO_WAIT is given: while datagrams come, that saves the select() before each. Its buffers stay
    as the system makes them: they hold a few milliseconds of work, and larger ones would turn overload into delay. */
 #define WAITS_IN_READ 1
@@ -161,11 +180,18 @@ static uint64_t clock_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static int entropy(uint8_t *p, size_t len)
+static int entropy(uint8_t *p, size_t len) /* at most 256 bytes; read ahead, as a call for each token would cost more than the token */
 {
     static int fd = -1;
+    static uint8_t ahead[256];
+    static size_t left;
     if (fd < 0) fd = open("/dev/urandom", O_RDONLY);
-    return fd >= 0 && read(fd, p, len) == (ssize_t)len;
+    if (left < len && (fd < 0 || read(fd, ahead, sizeof ahead) != (ssize_t)sizeof ahead)) return 0;
+    if (left < len) left = sizeof ahead;
+    left -= len;
+    memcpy(p, ahead + left, len);
+    memset(ahead + left, 0, len); /* a token is nowhere but with its member */
+    return 1;
 }
 
 static int platform_start(void) { return signal(SIGPIPE, SIG_IGN) != SIG_ERR; } /* a client that is gone is an error of send() */
@@ -186,6 +212,10 @@ typedef struct pair { /* a TCP listener and the UDP socket beside it */
     uint16_t udp_port;
 } pair;
 
+typedef struct client_buffers {
+    uint8_t in[OCM_FRAME_MAX], out[OCM_ANSWER_MAX];
+} client_buffers;
+
 typedef struct client { /* one TCP connection */
     socket_t s;
     int success, lingers, in;
@@ -195,15 +225,14 @@ typedef struct client { /* one TCP connection */
     size_t in_len, out_at, out_first, out_len;
     int shut;                  /* shut the sending side once out is sent */
     uint8_t token[OCM_TOKEN_LEN];
-    uint8_t in_buf[OCM_FRAME_MAX], out_buf[OCM_ANSWER_MAX];
+    client_buffers *buf; /* apart, so that looking at many connections touches little memory */
 } client;
 
 static pair pairs[PAIRS_MAX];
 static int pair_count;
-static client *clients[CLIENTS_MAX]; /* the first client_count are connected, in no order; the others are spare */
+static client clients[CLIENTS_MAX]; /* the first client_count are connected, in no order; the others may have buffers */
 static int client_count;
 static int flowing;        /* datagrams come: wait for the next in recvfrom() */
-static int curious;        /* turns in which a second datagram is looked for: in vain it costs as much as a tenth of a relay */
 static uint64_t tcp_turn;  /* ms: when TCP is to be looked at again */
 static ocm_registry *registry;
 static uint64_t now;
@@ -469,33 +498,44 @@ static int read_datagram(int which, int flags)
     return 1;
 }
 
-/* Reads what waits, up to a bound: what piled up leaves together. While datagrams come one by one, a second is seldom looked for. */
+/* Whether to look for a second thing after the first: in vain it costs as much as a tenth of a relay. So it is looked for where there
+   was more lately, and else now and then. */
+typedef struct curiosity {
+    int turns;
+    unsigned single;
+} curiosity;
+
+static void curiosity_learn(curiosity *c, int found)
+{
+    if (found > 1) c->turns = 16;
+    else if (c->turns) c->turns--;
+    else if (found == 1 && ++c->single % 16 == 0) c->turns = 1;
+}
+
+/* Reads what waits, up to a bound: what piled up leaves together. */
 static int read_datagrams(int which, int flags)
 {
-    static unsigned single;
+    static curiosity c;
     int n = read_datagram(which, flags);
-    if (n == 0) return 0;
-    if (curious)
-        while (n < TURN_MAX && read_datagram(which, NO_WAIT)) n++;
-    if (n > 1) curious = 16;
-    else if (curious) curious--;
-    else if (++single % 16 == 0) curious = 1;
+    while (n && c.turns && n < TURN_MAX && read_datagram(which, NO_WAIT)) n++;
+    curiosity_learn(&c, n);
     return n;
 }
 
 /* ---- TCP ---- */
 
+/* Afterwards another connection, or none, is in this place. */
 static void client_close(client *c, const char *why)
 {
-    int i;
+    client gone;
     say(2, "%s: connection closed: %s", addr_text(&c->from), why);
     if (c->in && c->out_len) { /* the success was not written */
         while (ocm_registry_undo(registry, c->token) == OCM_E_AGAIN) deliver();
     }
     socket_close(c->s);
-    for (i = 0; clients[i] != c;) i++;
-    clients[i] = clients[--client_count];
-    clients[client_count] = c;
+    gone = *c;
+    *c = clients[--client_count];
+    clients[client_count] = gone;
 }
 
 /* Closes the connection that has been silent longest, for one that is not: strangers who only sit there keep nobody out. */
@@ -504,55 +544,23 @@ static void client_evict(const char *why)
     client *idle = NULL;
     int i;
     for (i = 0; i < client_count; i++)
-        if (!idle || (!clients[i]->out_len && clients[i]->active < idle->active)) idle = clients[i];
+        if (!idle || (!clients[i].out_len && clients[i].active < idle->active)) idle = &clients[i];
     if (idle) client_close(idle, why);
 }
 
-/* A place for a connection; its memory is kept for the next one. NULL without memory. */
+/* A place for a connection; its buffers are kept for the next one. NULL without memory. */
 static client *client_open(void)
 {
-    client **c = &clients[client_count];
-    if (client_count == CLIENTS_MAX) {
-        client_evict("another one needs the place");
-        c--;
-    }
-    if (!*c) *c = (client *)malloc(sizeof **c);
-    if (!*c) return NULL;
-    client_count++;
-    memset(*c, 0, offsetof(client, in_buf));
-    return *c;
-}
-
-/* 0 when nobody is waiting. */
-static int accept_client(int which)
-{
-    struct sockaddr_storage ss;
-    socklen len = sizeof ss;
-    socket_t s = accept(pairs[which].tcp, (struct sockaddr *)&ss, &len);
     client *c;
-    if (s == INVALID_SOCKET) {
-        if (!socket_no_more(socket_error())) return 0;
-        say(0, "no descriptors left for a connection; raise the limit (ulimit -n)");
-        client_evict("no descriptors left");
-        return 0;
-    }
-    if (!socket_fits(s) || !socket_nonblocking(s)) {
-        say(0, "a connection was refused: select() cannot watch its descriptor");
-        socket_close(s);
-        return 1;
-    }
-    c = client_open();
-    if (!c) {
-        say(0, "a connection was refused: no memory");
-        socket_close(s);
-        return 1;
-    }
-    c->s = s;
-    c->from = addr_of(&ss, which);
-    c->active = now;
-    c->deadline = now + OCM_SILENCE_MS;
-    say(2, "%s: connected", addr_text(&c->from));
-    return 1;
+    client_buffers *buf;
+    if (client_count == CLIENTS_MAX) client_evict("another one needs the place");
+    c = &clients[client_count];
+    buf = c->buf ? c->buf : (client_buffers *)malloc(sizeof *buf);
+    if (!buf) return NULL;
+    memset(c, 0, sizeof *c);
+    c->buf = buf;
+    client_count++;
+    return c;
 }
 
 static void log_answer(const client *c, const ocm_answer *a)
@@ -569,13 +577,13 @@ static int client_request(client *c)
     uint8_t random[16];
     ocm_answer a;
     int n;
-    a.out = c->out_buf;
+    a.out = c->buf->out;
     if (!entropy(random, sizeof random)) die(1, "the system gives no random bytes; tokens cannot be made");
-    while ((n = ocm_registry_request(registry, c->in_buf, c->in_len, &c->from, now, random, &a)) == OCM_E_AGAIN) deliver();
+    while ((n = ocm_registry_request(registry, c->buf->in, c->in_len, &c->from, now, random, &a)) == OCM_E_AGAIN) deliver();
     if (n <= 0) return 0;
     log_answer(c, &a);
     c->in_len -= (size_t)n;
-    memmove(c->in_buf, c->in_buf + n, c->in_len);
+    memmove(c->buf->in, c->buf->in + n, c->in_len);
     c->success = a.success;
     c->in = a.in;
     c->shut = a.close;
@@ -606,7 +614,7 @@ static int client_write(client *c)
 {
     size_t end = now >= c->later ? c->out_len : c->out_first;
     while (c->out_at < end) {
-        int n = socket_send(c->s, c->out_buf + c->out_at, end - c->out_at);
+        int n = socket_send(c->s, c->buf->out + c->out_at, end - c->out_at);
         if (n < 0 && socket_full(socket_error())) return 1;
         if (n < 0) {
             client_close(c, socket_words(socket_error()));
@@ -629,8 +637,8 @@ static void client_read(client *c)
 {
     uint8_t rest[4096];
     int ignore = c->success || c->lingers;
-    size_t room = ignore ? sizeof rest : sizeof c->in_buf - c->in_len;
-    int n = socket_receive(c->s, ignore ? rest : c->in_buf + c->in_len, room);
+    size_t room = ignore ? sizeof rest : sizeof c->buf->in - c->in_len;
+    int n = socket_receive(c->s, ignore ? rest : c->buf->in + c->in_len, room);
     if (n < 0 && socket_full(socket_error())) return;
     if (n <= 0) {
         client_close(c, n ? socket_words(socket_error()) : "the client closed it");
@@ -641,6 +649,47 @@ static void client_read(client *c)
     if (c->in_len == 0 && c->out_len == 0) c->deadline = now + OCM_REQUEST_MS;
     c->in_len += (size_t)n;
     client_work(c);
+}
+
+/* 0 when nobody is waiting. */
+static int accept_client(int which)
+{
+    struct sockaddr_storage ss;
+    socklen len = sizeof ss;
+    socket_t s = socket_accept(pairs[which].tcp, &ss, &len);
+    client *c;
+    if (s == INVALID_SOCKET) {
+        if (!socket_no_more(socket_error())) return 0;
+        say(0, "no descriptors left for a connection; raise the limit (ulimit -n)");
+        client_evict("no descriptors left");
+        return 0;
+    }
+    if (!socket_fits(s)) {
+        say(0, "a connection was refused: select() cannot watch its descriptor");
+        socket_close(s);
+        return 1;
+    }
+    c = client_open();
+    if (!c) {
+        say(0, "a connection was refused: no memory");
+        socket_close(s);
+        return 1;
+    }
+    c->s = s;
+    c->from = addr_of(&ss, which);
+    c->active = now;
+    c->deadline = now + OCM_SILENCE_MS;
+    say(2, "%s: connected", addr_text(&c->from));
+    client_read(c); /* the request is often there already */
+    return 1;
+}
+
+static void accept_clients(int which)
+{
+    static curiosity c;
+    int n = accept_client(which);
+    while (n && c.turns && accept_client(which)) n++;
+    curiosity_learn(&c, n);
 }
 
 /* ---- Loop ---- */
@@ -657,8 +706,8 @@ static uint64_t watch_clients(fd_set *readable, fd_set *writable, int *top)
     uint64_t until = UINT64_MAX;
     int i;
     for (i = 0; i < client_count; i++) {
-        const client *c = clients[i];
-        if (c->in_len < sizeof c->in_buf) watch(c->s, readable, top);
+        const client *c = &clients[i];
+        if (c->in_len < sizeof c->buf->in) watch(c->s, readable, top);
         if (c->out_at < (now >= c->later ? c->out_len : c->out_first)) watch(c->s, writable, top);
         if (c->deadline < until) until = c->deadline;
         if (c->out_len && c->later > now && c->later < until) until = c->later;
@@ -709,10 +758,10 @@ static void serve_sockets(void)
     wait_for_events(&readable, &writable, all);
     if (all) {
         tcp_turn = now + TEMPO_MS;
-        for (i = client_count - 1; i >= 0; i--) serve_client(clients[i], &readable, &writable);
+        for (i = client_count - 1; i >= 0; i--) serve_client(&clients[i], &readable, &writable);
     }
     for (i = 0; i < pair_count; i++)
-        if (FD_ISSET(pairs[i].tcp, &readable)) while (accept_client(i)) {}
+        if (FD_ISSET(pairs[i].tcp, &readable)) accept_clients(i);
     for (i = 0; i < pair_count; i++)
         if (FD_ISSET(pairs[i].udp, &readable) && read_datagrams(i, NO_WAIT)) flowing = WAITS_IN_READ && pair_count == 1;
 }

@@ -1,8 +1,10 @@
 /* test.c - every test of OCM. Build and run: cc -o test test.c && ./test
    ./test NAME [SEED] runs the tests whose name contains NAME, those with dice with other dice.
-   ./test demo shows a conversation; ./test table measures what "Nothing lost" in README.md tells.
+   ./test demo shows a conversation; ./test table measures what "Nothing lost" in README.md tells;
+   ./test bench compares the server's speed with a bare loop's.
    What is expected here comes from the protocol, not from what ocm.h happens to do. */
 
+#define _GNU_SOURCE /* the benchmark pins its processes */
 #define _DEFAULT_SOURCE
 #define _DARWIN_C_SOURCE
 #define OCM_IMPLEMENTATION
@@ -5546,6 +5548,946 @@ static void test_example_python(void)
 static int demo(void) { return printf("the demonstration needs fork()\n") < 0; }
 #endif
 
+/* ---- 7. Benchmark ---- */
+
+/* ./test bench prints one table. Times are those of CPU clocks, and each is told as a ratio to a yardstick that was measured in turns
+   with it: such ratios repeat where absolute times do not. The members of all rooms share a few sockets of this process, which stands
+   on the same CPU as the server: so nobody waits for another CPU to wake up, and the one clock is not disturbed by the other. */
+
+#ifdef __linux__
+#include <sched.h>
+
+#define BENCH_SOCKETS 16
+#define BENCH_MEMBERS 40000 /* of all rooms of a server */
+#define BENCH_TURNS 11      /* of which the median is told */
+#define BENCH_AT_ONCE 100   /* joins under way */
+
+typedef struct bench_load { /* rooms, and what is said in them */
+    char kind;              /* J JSON, L JSON at level 1, S seed A */
+    int rooms, size;
+    int text;               /* bytes of a message; 0: 10 to 200 at random */
+    int way;                /* messages under way */
+    int turn;               /* messages of a turn */
+    int first;              /* number of the first member; the members of a room follow each other */
+    int next;               /* the room to speak next, or the member to join next */
+    const run_program *server;
+    unsigned bare;          /* port of the yardstick */
+    pid_t bare_pid;
+    size_t bytes;           /* of a delivery */
+} bench_load;
+
+typedef double (*bench_measure)(bench_load *l);
+typedef struct bench_pair { double ours, yard, ratio; } bench_pair;
+
+static int bench_socket[BENCH_SOCKETS];
+static struct sockaddr_in bench_at[BENCH_SOCKETS];
+static char bench_token[BENCH_MEMBERS][OCM_TOKEN_LEN + 1];
+static uint64_t bench_said[BENCH_MEMBERS]; /* ids of level 1 */
+static int bench_members;
+static long bench_lost;       /* deliveries that did not come */
+static size_t bench_got;      /* bytes of the last delivery */
+static uint8_t bench_answer[4096]; /* to the last join */
+static size_t bench_answer_len;
+
+/* ---- 7. Benchmark: clocks, CPUs, the table ---- */
+
+static double bench_us(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
+}
+
+/* CPU that a process has used, in us. */
+static double bench_cpu(pid_t pid)
+{
+    clockid_t clock;
+    if (clock_getcpuclockid(pid, &clock) == 0) return bench_us(clock);
+    printf("process %ld has no CPU clock\n", (long)pid);
+    exit(2);
+}
+
+/* This process and those that it starts from now on; -1: any CPU. 0 when there is no such CPU. As batch processes none of them
+   interrupts another by waking up: else it would be the order of the deliveries that decides how often the CPU changes hands. */
+static int bench_pin(int cpu)
+{
+    struct sched_param plain;
+    cpu_set_t set;
+    int i;
+    memset(&plain, 0, sizeof plain);
+    sched_setscheduler(0, SCHED_BATCH, &plain);
+    CPU_ZERO(&set);
+    for (i = 0; i < 64; i++)
+        if (cpu < 0 || i == cpu) CPU_SET((size_t)i, &set);
+    return sched_setaffinity(0, sizeof set, &set) == 0;
+}
+
+static int bench_ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The value below which that share of all values lies. They are sorted. */
+static double bench_quantile(double *values, size_t n, double share)
+{
+    qsort(values, n, sizeof *values, bench_ascending);
+    return values[(size_t)((double)n * share)];
+}
+
+static void bench_title(void)
+{
+    printf("%-70s %10s %10s %8s %8s\n", "", "ours", "yardstick", "ratio", "limit");
+}
+
+static void bench_verdict(const char *what, const char *values, double value, const char *bound, double limit, int good)
+{
+    printf("%-70s %s %8.3f %s%6g  %s", what, values, value, bound, limit, good && !bench_lost ? "ok" : "MISSED");
+    if (bench_lost) printf(" (%ld deliveries did not come)", bench_lost);
+    printf("\n");
+    fflush(stdout);
+    bench_lost = 0;
+}
+
+/* A row with a yardstick: the ratio is to be at most, or with least at least, the limit. */
+static void bench_row(const char *what, bench_pair p, double limit, int least)
+{
+    char values[64];
+    snprintf(values, sizeof values, "%10.3f %10.3f", p.ours, p.yard);
+    bench_verdict(what, values, p.ratio, least ? ">=" : "<=", limit, least ? p.ratio >= limit : p.ratio <= limit);
+}
+
+/* A row without one: the value itself is to be at most the limit. */
+static void bench_row_alone(const char *what, double value, double limit)
+{
+    char values[64];
+    snprintf(values, sizeof values, "%10.3f %10s", value, "-");
+    bench_verdict(what, values, limit > 0 ? value / limit : value, "<=", limit, value <= limit);
+}
+
+static void bench_skip(const char *what, const char *why)
+{
+    printf("%-70s skipped: %s\n", what, why);
+}
+
+static bench_pair bench_medians(double *ours, double *yard, size_t n)
+{
+    double ratio[BENCH_TURNS];
+    bench_pair p;
+    size_t i;
+    for (i = 0; i < n; i++) ratio[i] = ours[i] / yard[i];
+    p.ours = bench_quantile(ours, n, 0.5);
+    p.yard = bench_quantile(yard, n, 0.5);
+    p.ratio = bench_quantile(ratio, n, 0.5);
+    return p;
+}
+
+/* Two things in turns; the first turn of each warms up. */
+static bench_pair bench_compare(bench_measure ours, bench_load *l, bench_measure yard, bench_load *m)
+{
+    double a[BENCH_TURNS], b[BENCH_TURNS];
+    size_t i;
+    ours(l);
+    yard(m);
+    for (i = 0; i < BENCH_TURNS; i++) {
+        a[i] = ours(l);
+        b[i] = yard(m);
+    }
+    return bench_medians(a, b, BENCH_TURNS);
+}
+
+/* ---- 7. Benchmark: members ---- */
+
+/* The sockets of the members. A receive buffer holds a fan-out to all members of a room: what is lost there is not the server's loss. */
+static void bench_sockets(void)
+{
+    struct timeval patience;
+    int i, large = 4 << 20;
+    patience.tv_sec = 0;
+    patience.tv_usec = 300000;
+    for (i = 0; i < BENCH_SOCKETS; i++) {
+        bench_socket[i] = run_bind(SOCK_DGRAM, 0);
+        bench_at[i] = run_address(run_port_of(bench_socket[i]));
+        setsockopt(bench_socket[i], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+        if (setsockopt(bench_socket[i], SOL_SOCKET, SO_RCVBUFFORCE, &large, sizeof large) != 0)
+            setsockopt(bench_socket[i], SOL_SOCKET, SO_RCVBUF, &large, sizeof large);
+    }
+    bench_members = 0;
+    memset(bench_said, 0, sizeof bench_said);
+}
+
+static run_program *bench_open(const char *options)
+{
+    bench_sockets();
+    return run_server(options);
+}
+
+/* Which socket a member uses. */
+static int bench_of(const bench_load *l, int i) { return (l->first + i) % BENCH_SOCKETS; }
+
+static const char *bench_room(const bench_load *l, int i)
+{
+    static char name[32];
+    sprintf(name, "b%07d", l->first + i / l->size);
+    return name;
+}
+
+/* Sends the request of member i. All have the same length, and so have the answers. */
+static int bench_ask(const bench_load *l, unsigned port, int i)
+{
+    struct timeval patience;
+    char payload[128];
+    int fd = run_connect(port);
+    patience.tv_sec = 20;
+    patience.tv_usec = 0;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (l->kind == 'S') sprintf(payload, "m%07d", l->first + i);
+    else sprintf(payload, "{\"username\":\"m%07d\",\"port\":%05u%s}", l->first + i, (unsigned)ntohs(bench_at[bench_of(l, i)].sin_port),
+                 l->kind == 'L' ? ",\"ocm\":1" : "");
+    run_send_frame(fd, i % l->size ? OCM_JOIN : OCM_CREATE, l->kind == 'S', bench_room(l, i), payload);
+    return fd;
+}
+
+/* Reads the answers of member i up to its token, and closes. */
+static void bench_take(const bench_load *l, int fd, int i)
+{
+    uint8_t scratch[sizeof bench_answer];
+    size_t len = 0, at = 0;
+    ocm_outcome o;
+    ocm_frame f;
+    int used;
+    memset(&o, 0, sizeof o);
+    for (;;) {
+        ssize_t n = recv(fd, (char *)bench_answer + len, sizeof bench_answer - len, 0);
+        if (n <= 0) break;
+        len += (size_t)n;
+        while ((used = ocm_frame_decode(bench_answer + at, len - at, OCM_PAYLOAD_MAX, &f)) > 0 && f.state != OCM_STATE_DONE) at += (size_t)used;
+        if (used > 0 && ocm_outcome_decode(&f, scratch, &o)) break;
+    }
+    close(fd);
+    bench_answer_len = len;
+    if (!CHECK(o.token.len == OCM_TOKEN_LEN)) exit(2);
+    memcpy(bench_token[l->first + i], o.token.ptr, OCM_TOKEN_LEN);
+}
+
+/* Some members join at once, at most BENCH_AT_ONCE of them. */
+static void bench_join(const bench_load *l, unsigned port, const int *who, int n)
+{
+    int fd[BENCH_AT_ONCE], i;
+    for (i = 0; i < n; i++) fd[i] = bench_ask(l, port, who[i]);
+    for (i = 0; i < n; i++) bench_take(l, fd[i], who[i]);
+}
+
+/* Member i says text; NULL: a keep-alive. */
+static void bench_say(const bench_load *l, unsigned port, int i, const char *text)
+{
+    uint8_t bytes[OCM_DATAGRAM_MAX];
+    char payload[OCM_DATAGRAM_MAX] = "";
+    ocm_view token = view(bench_token[l->first + i], OCM_TOKEN_LEN);
+    struct sockaddr_in to = run_address(port);
+    int len;
+    if (text && l->kind == 'S') sprintf(payload, "%s", text);
+    else if (text && l->kind == 'J') sprintf(payload, "{\"sender\":\"m%07d\",\"message\":\"%s\"}", l->first + i, text);
+    else if (text) sprintf(payload, "{\"message\":\"%s\",\"id\":%lu}", text, (unsigned long)bench_said[l->first + i]);
+    len = ocm_datagram_encode(bytes, sizeof bytes, ocm_text(bench_room(l, i)), token, ocm_text(payload));
+    (void)!sendto(bench_socket[bench_of(l, i)], bytes, (size_t)len, 0, (struct sockaddr *)&to, sizeof to);
+}
+
+/* Messages in a datagram: at level 1 each ends with a newline, which may stand there alone to fill up. */
+static long bench_count(const uint8_t *p, size_t len)
+{
+    long count = 0;
+    size_t i;
+    for (i = 1; i < len; i++) count += p[i] == '\n' && p[i - 1] == '}';
+    return count;
+}
+
+/* What waits on the sockets: datagrams, or with merged the messages in them. */
+static long bench_receive(int merged)
+{
+    static uint8_t bytes[65536];
+    long count = 0;
+    ssize_t n;
+    int i;
+    for (i = 0; i < BENCH_SOCKETS; i++)
+        while ((n = recv(bench_socket[i], bytes, sizeof bytes, MSG_DONTWAIT)) >= 0) count += merged ? bench_count(bytes, (size_t)n) : 1;
+    return count;
+}
+
+/* All members join: those who create the rooms first. Seed A's members have the port of their TCP connection until they send from another. */
+static void bench_enter(bench_load *l, const run_program *server)
+{
+    int who[BENCH_AT_ONCE], pass, i, n = 0, all = l->rooms * l->size;
+    l->server = server;
+    l->first = bench_members;
+    bench_members += all;
+    if (!CHECK(bench_members <= BENCH_MEMBERS)) exit(2);
+    for (pass = 0; pass < 2; pass++) {
+        for (i = 0; i < all; i++) {
+            if ((i % l->size > 0) == pass) who[n++] = i;
+            if (n < BENCH_AT_ONCE && i + 1 < all) continue;
+            bench_join(l, server->tcp, who, n);
+            bench_receive(0);
+            n = 0;
+        }
+    }
+    usleep(100000);
+    for (i = 0; i < all && l->kind == 'S'; i++) {
+        bench_say(l, server->udp, i, NULL);
+        if (i % 64 == 0) usleep(1000);
+    }
+    while (bench_receive(0) > 0) usleep(100000); /* until all the notices of the joins have come */
+}
+
+/* ---- 7. Benchmark: talk ---- */
+
+static const char *bench_text(const bench_load *l)
+{
+    static char text[OCM_DATAGRAM_MAX];
+    static uint32_t state = 1;
+    state = state * 1664525u + 1013904223u;
+    return repeat(text, 'x', l->text ? (size_t)l->text : 10 + (state >> 16) % 191);
+}
+
+/* At level 1 a message comes back to whoever said it, too. */
+static int bench_deaf(const bench_load *l) { return l->kind != 'L'; }
+static int bench_hearers(const bench_load *l) { return l->size - bench_deaf(l); }
+
+/* One datagram for each hearer of the room. */
+static void bench_await(const bench_load *l, int room)
+{
+    static uint8_t bytes[65536];
+    int i;
+    for (i = room * l->size + bench_deaf(l); i < (room + 1) * l->size; i++) {
+        ssize_t n = recv(bench_socket[bench_of(l, i)], bytes, sizeof bytes, 0);
+        if (n < 0) bench_lost++;
+        else bench_got = (size_t)n;
+    }
+}
+
+static void bench_gather(long expected, int merged)
+{
+    double until = bench_us(CLOCK_MONOTONIC) + 1e6;
+    while (expected > 0 && bench_us(CLOCK_MONOTONIC) < until) {
+        long n = bench_receive(merged);
+        expected -= n;
+        if (n == 0) usleep(200);
+    }
+    bench_lost += expected;
+}
+
+/* What is under way at a time: said in the next room, and heard there; or said to the yardstick, which knows one room. */
+static void bench_round(bench_load *l, int bare)
+{
+    int room = bare ? 0 : l->next++ % l->rooms, i, speaker = room * l->size;
+    for (i = 0; i < l->way; i++) {
+        bench_said[l->first + speaker] += !bare;
+        bench_say(l, bare ? l->bare : l->server->udp, speaker, bench_text(l));
+    }
+    if (l->way == 1) bench_await(l, room);
+    else bench_gather((long)l->way * bench_hearers(l), l->kind == 'L' && !bare);
+}
+
+/* us of CPU per delivery, in rooms of two per message. */
+static double bench_talk(bench_load *l, int bare)
+{
+    double before;
+    int i;
+    bench_receive(0);
+    before = bench_cpu(bare ? l->bare_pid : l->server->pid);
+    for (i = 0; i < l->turn; i += l->way) bench_round(l, bare);
+    return (bench_cpu(bare ? l->bare_pid : l->server->pid) - before) / (double)i / (l->size > 2 ? bench_hearers(l) : 1);
+}
+
+static double bench_talk_server(bench_load *l) { return bench_talk(l, 0); }
+static double bench_talk_bare(bench_load *l) { return bench_talk(l, 1); }
+
+/* ---- 7. Benchmark: yardsticks ---- */
+
+/* What any server must do: read a datagram, send as many bytes to as many sockets. */
+static void bench_relay(int fd, const bench_load *l)
+{
+    static uint8_t bytes[65536];
+    for (;;) {
+        struct sockaddr_in from;
+        socklen_t len = sizeof from;
+        int i;
+        if (recvfrom(fd, bytes, sizeof bytes, 0, (struct sockaddr *)&from, &len) < 0) continue;
+        for (i = bench_deaf(l); i < l->size; i++) sendto(fd, bytes, l->bytes, 0, (struct sockaddr *)&bench_at[bench_of(l, i)], sizeof from);
+    }
+}
+
+/* What any server must do for a join: the bytes written are those of the last answer that this process has read. */
+static void bench_accept(int fd, const bench_load *l)
+{
+    uint8_t bytes[4096];
+    (void)l;
+    for (;;) {
+        int s = accept(fd, NULL, NULL);
+        if (s < 0) continue;
+        if (read(s, bytes, sizeof bytes) > 0) (void)!write(s, bench_answer, bench_answer_len);
+        close(s);
+    }
+}
+
+/* Starts a yardstick, in the place of a program so that it ends with the others. */
+static run_program *bench_yardstick(bench_load *l, int type, void (*act)(int, const bench_load *))
+{
+    run_program *p = &run_programs[run_count++];
+    int fd = run_bind(type, 0);
+    l->bare = run_port_of(fd);
+    if (type == SOCK_STREAM) listen(fd, SOMAXCONN);
+    memset(p, 0, sizeof *p);
+    p->in = p->fd[0] = p->fd[1] = -1;
+    fflush(stdout);
+    p->pid = fork();
+    if (p->pid == 0) act(fd, l);
+    close(fd);
+    run_socket_count--;
+    l->bare_pid = p->pid;
+    return p;
+}
+
+/* It was the last that was started. */
+static void bench_dismiss(run_program *p)
+{
+    kill(p->pid, SIGKILL);
+    waitpid(p->pid, NULL, 0);
+    run_count--;
+}
+
+/* How long a delivery is, on the average. */
+static void bench_learn(bench_load *l)
+{
+    int i, way = l->way;
+    size_t sum = 0;
+    l->way = 1;
+    for (i = 0; i < 64; i++) {
+        bench_round(l, 0);
+        sum += bench_got;
+    }
+    l->way = way;
+    l->bytes = sum / 64;
+}
+
+static bench_pair bench_against_relay(bench_load *l)
+{
+    bench_pair p;
+    run_program *bare;
+    bench_learn(l);
+    bare = bench_yardstick(l, SOCK_DGRAM, bench_relay);
+    p = bench_compare(bench_talk_server, l, bench_talk_bare, l);
+    bench_dismiss(bare);
+    return p;
+}
+
+/* ---- 7. Benchmark: rows of talk ---- */
+
+static const char *bench_kind(char kind) { return kind == 'J' ? "JSON" : kind == 'L' ? "level 1" : "seed A"; }
+
+static void bench_relays(void)
+{
+    static const struct { const char *what, *kinds; int rooms, size, text, way, turn; double limit; } rows[] = {
+        {"us per delivery, room of 100", "JLS", 1, 100, 64, 1, 60, 1.05},
+        {"us per delivery, room of 1000", "JLS", 1, 1000, 64, 1, 6, 1.05},
+        {"us per delivery, room of 100, 1 KiB of text", "JLS", 1, 100, 1024, 1, 60, 1.06},
+        {"us per message, 2000 rooms of two in turn", "JLS", 2000, 2, 64, 1, 4000, 1.15},
+        {"us per message, room of two", "JLS", 1, 2, 64, 1, 4000, 1.08},
+        {"us per delivery, room of 100, 64 under way, 64 bytes of text", "L", 1, 100, 64, 64, 256, 0.12},
+        {"us per delivery, room of 100, 64 under way, 10 to 200 bytes", "L", 1, 100, 0, 64, 256, 0.12}};
+    const run_program *server = bench_open("-q -r 0 -M 40000 -R 10000");
+    size_t i;
+    const char *kind;
+    char what[100];
+    for (i = 0; i < COUNT(rows); i++) {
+        for (kind = rows[i].kinds; *kind; kind++) {
+            bench_load l;
+            memset(&l, 0, sizeof l);
+            l.kind = *kind;
+            l.rooms = rows[i].rooms;
+            l.size = rows[i].size;
+            l.text = rows[i].text;
+            l.way = rows[i].way;
+            l.turn = rows[i].turn;
+            bench_enter(&l, server);
+            snprintf(what, sizeof what, "%s, %s", rows[i].what, bench_kind(*kind));
+            bench_row(what, bench_against_relay(&l), rows[i].limit, 0);
+        }
+    }
+    run_clean();
+}
+
+/* us from saying something to the last who hears it. */
+static double bench_delay(bench_load *l, int bare)
+{
+    double before = bench_us(CLOCK_MONOTONIC);
+    bench_round(l, bare);
+    return bench_us(CLOCK_MONOTONIC) - before;
+}
+
+/* The median and the 99th percentile of each turn. */
+static void bench_latency(char kind)
+{
+    static double delay[2][1000];
+    double median[2][BENCH_TURNS], late[2][BENCH_TURNS];
+    bench_load l;
+    char what[100];
+    int i, k, bare;
+    memset(&l, 0, sizeof l);
+    l.kind = kind;
+    l.rooms = l.way = 1;
+    l.size = 2;
+    l.text = 64;
+    bench_enter(&l, bench_open("-q -r 0"));
+    bench_learn(&l);
+    bench_yardstick(&l, SOCK_DGRAM, bench_relay);
+    for (i = 0; i < BENCH_TURNS; i++) {
+        for (bare = 0; bare < 2; bare++) {
+            for (k = 0; k < 1000; k++) delay[bare][k] = bench_delay(&l, bare);
+            median[bare][i] = bench_quantile(delay[bare], 1000, 0.5);
+            late[bare][i] = bench_quantile(delay[bare], 1000, 0.99);
+        }
+    }
+    snprintf(what, sizeof what, "us until heard, room of two, %s, median", bench_kind(kind));
+    bench_row(what, bench_medians(median[0], median[1], BENCH_TURNS), 1.10, 0);
+    snprintf(what, sizeof what, "us until heard, room of two, %s, 99th percentile", bench_kind(kind));
+    bench_row(what, bench_medians(late[0], late[1], BENCH_TURNS), 1.30, 0);
+    run_clean();
+}
+
+/* ---- 7. Benchmark: TCP ---- */
+
+#define BENCH_SILENT 900
+
+/* Two servers; one of them holds connections on which nothing is ever said. */
+static void bench_silent(void)
+{
+    static const struct { const char *what; int way, turn; double limit; } rows[] = {
+        {"us per message, room of two, level 1, with 900 silent TCP connections", 1, 2560, 1.5}, {"the same, 64 under way", 64, 25600, 1.1}};
+    static int fd[BENCH_SILENT];
+    bench_load l[2];
+    int i;
+    memset(l, 0, sizeof l);
+    for (i = 0; i < 2; i++) {
+        l[i].kind = 'L';
+        l[i].rooms = 1;
+        l[i].size = 2;
+        l[i].text = 64;
+        bench_enter(&l[i], i ? run_server("-q -r 0") : bench_open("-q -r 0"));
+    }
+    for (i = 0; i < BENCH_SILENT; i++) fd[i] = run_connect(l[0].server->tcp);
+    usleep(100000);
+    for (i = 0; i < 2; i++) {
+        l[0].way = l[1].way = rows[i].way;
+        l[0].turn = l[1].turn = rows[i].turn;
+        bench_row(rows[i].what, bench_compare(bench_talk_server, &l[0], bench_talk_server, &l[1]), rows[i].limit, 0);
+    }
+    for (i = 0; i < BENCH_SILENT; i++) close(fd[i]);
+    run_clean();
+}
+
+/* us of CPU per join, of one who creates a room: so nobody is to be told. way: joins under way. The end of the connections
+   reaches the server a little later. */
+static double bench_joins(bench_load *l, int bare)
+{
+    double before = bench_cpu(bare ? l->bare_pid : l->server->pid);
+    int who[BENCH_AT_ONCE], i, k;
+    for (i = 0; i < l->turn; i += l->way) {
+        for (k = 0; k < l->way; k++) who[k] = l->next++ % (l->rooms * l->size);
+        bench_join(l, bare ? l->bare : l->server->tcp, who, l->way);
+    }
+    usleep(10000);
+    return (bench_cpu(bare ? l->bare_pid : l->server->pid) - before) / (double)i;
+}
+
+static double bench_joins_server(bench_load *l) { return bench_joins(l, 0); }
+static double bench_joins_bare(bench_load *l) { return bench_joins(l, 1); }
+
+static void bench_tcp(void)
+{
+    static const struct { const char *what; int way; double limit; } rows[] = {
+        {"us per join, JSON, one after another", 1, 1.15}, {"us per join, JSON, 100 at once", BENCH_AT_ONCE, 1.25}};
+    const run_program *server = bench_open("-q -r 0 -M 40000 -R 40000");
+    bench_load l;
+    size_t i;
+    memset(&l, 0, sizeof l);
+    l.kind = 'J';
+    l.size = 1;
+    l.rooms = 1;
+    bench_enter(&l, server); /* for the answer that the yardstick repeats */
+    l.first = bench_members;
+    l.rooms = 20000;
+    l.turn = 200;
+    bench_yardstick(&l, SOCK_STREAM, bench_accept);
+    for (i = 0; i < COUNT(rows); i++) {
+        l.way = rows[i].way;
+        bench_row(rows[i].what, bench_compare(bench_joins_server, &l, bench_joins_bare, &l), rows[i].limit, 0);
+    }
+    run_clean();
+}
+
+/* ---- 7. Benchmark: the registry alone ---- */
+
+#define BENCH_STEPS 90 /* of each kind in a turn */
+#define BENCH_AGES 10  /* turns */
+
+/* A registry of so many members in rooms of ten, of the text form. Each turn 90 join, 90 speak and 90 expire, in 90 rooms: so it is
+   the same work whatever the number of rooms. Time stands at 5000 ms when the first join that are to expire, a second later the next. */
+typedef struct bench_crowd {
+    ocm_registry *registry;
+    uint32_t members, rooms, turn;
+    double us[3][BENCH_AGES];
+} bench_crowd;
+
+static bench_crowd *bench_crowd_now;
+
+static void bench_say_numbered(uint32_t i, const char *text)
+{
+    char token[64], name[16];
+    ocm_addr at = host_at(1, 4000);
+    sprintf(token, "%08x%024d", (unsigned)i, 0);
+    sprintf(name, "r%u", (unsigned)(i % bench_crowd_now->rooms));
+    CHECK(send_as(name, token, text, &at) == 1);
+    drained();
+}
+
+static void bench_step_join(void)
+{
+    const bench_crowd *c = bench_crowd_now;
+    uint32_t i;
+    for (i = 0; i < BENCH_STEPS; i++) {
+        CHECK(enter_numbered(c->members + c->turn * BENCH_STEPS + i, c->rooms));
+        drained();
+    }
+}
+
+static void bench_step_relay(void)
+{
+    const bench_crowd *c = bench_crowd_now;
+    uint32_t i;
+    for (i = 0; i < BENCH_STEPS; i++) bench_say_numbered((c->turn * BENCH_STEPS + i) * 7919 % c->rooms, "hi");
+}
+
+static void bench_step_expire(void)
+{
+    while (ocm_registry_time(reg, now) == OCM_E_AGAIN) drained();
+    drained();
+}
+
+static void bench_step_none(void) {}
+
+static void (*const bench_steps[])(void) = {bench_step_join, bench_step_relay, bench_step_expire, bench_step_none};
+
+/* Those who created a room speak after those who are to expire have joined: their rooms stay. */
+static void bench_crowd_open(bench_crowd *c, uint32_t members)
+{
+    uint32_t i;
+    memset(c, 0, sizeof *c);
+    bench_crowd_now = c;
+    c->members = members;
+    c->rooms = members / 10;
+    registry_open(c->rooms, members + BENCH_STEPS, 0);
+    c->registry = reg;
+    for (i = 0; i < members; i++) {
+        if (i >= c->rooms) now = 5000 + (uint64_t)(i - c->rooms) / BENCH_STEPS * 1000;
+        if (now > 20000) now = 20000;
+        CHECK(enter_numbered(i, c->rooms));
+        drained();
+    }
+    now = 20000;
+    for (i = 0; i < c->rooms; i++) bench_say_numbered(i, "");
+}
+
+static void bench_crowd_turn(bench_crowd *c)
+{
+    size_t k;
+    bench_crowd_now = c;
+    reg = c->registry;
+    now = 305000 + (uint64_t)c->turn * 1000;
+    for (k = 0; k < COUNT(bench_steps); k++) {
+        double before = bench_us(CLOCK_PROCESS_CPUTIME_ID);
+        bench_steps[k]();
+        if (k < 3) c->us[k][c->turn] = (bench_us(CLOCK_PROCESS_CPUTIME_ID) - before) / BENCH_STEPS;
+    }
+    c->turn++;
+    CHECK(ocm_registry_counts(reg)->members == c->members);
+}
+
+/* What callgrind runs. */
+static int bench_registry_alone(const char *members)
+{
+    static bench_crowd c;
+    bench_crowd_open(&c, (uint32_t)strtoul(members, NULL, 10));
+    bench_crowd_turn(&c);
+    registry_close();
+    return broken > 0;
+}
+
+static const char *const bench_step_names[] = {"per join, 1e6 members against 1e3, registry alone", "per message to nine, likewise", "per expiry, likewise"};
+
+static void bench_registry_times(void)
+{
+    static bench_crowd few, many;
+    char what[100];
+    int i;
+    bench_crowd_open(&few, 1000);
+    bench_crowd_open(&many, 1000000);
+    for (i = 0; i < BENCH_AGES; i++) {
+        bench_crowd_turn(&many);
+        bench_crowd_turn(&few);
+    }
+    for (i = 0; i < 3; i++) {
+        snprintf(what, sizeof what, "us %s", bench_step_names[i]);
+        bench_row(what, bench_medians(many.us[i], few.us[i], BENCH_AGES), 4, 0);
+    }
+    free(many.registry);
+    free(few.registry);
+    reg = NULL;
+}
+
+/* Bytes of memory that this process really has. */
+static double bench_resident(void)
+{
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%*s %ld", &pages) != 1) pages = 0;
+    if (f) fclose(f);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void bench_memory(void)
+{
+    const uint32_t rooms = 100000, members = 1000000;
+    ocm_limits l = ocm_limits_default(), none;
+    double before, size;
+    uint32_t i;
+    l.rooms = rooms;
+    l.members = members;
+    none = l;
+    none.rooms = none.members = 1;
+    size = (double)(ocm_registry_size(&l) - ocm_registry_size(&none));
+    bench_row_alone("bytes per member, 1e6 members in 1e5 rooms, log apart", size / members, 400);
+    before = bench_resident();
+    registry_open(rooms, members, 0);
+    bench_row_alone("KiB resident with 1e6 slots and nobody there", (bench_resident() - before) / 1024, 64);
+    for (i = 0; i < members / 10; i++) {
+        enter_numbered(i, rooms / 10);
+        drained();
+    }
+    bench_row_alone("bytes resident per member, 1e5 of 1e6 slots taken, log included", (bench_resident() - before) / (members / 10), 600);
+    registry_close();
+}
+
+/* ---- 7. Benchmark: instructions ---- */
+
+static char bench_dir[] = "/tmp/ocm-bench-XXXXXX";
+
+/* Instructions in callgrind's dump of that number, which is then removed. */
+static double bench_dump(const char *of, int number)
+{
+    char name[100], line[256];
+    double total = 0;
+    FILE *f;
+    snprintf(name, sizeof name, number ? "%s/%s.%d" : "%s/%s", bench_dir, of, number);
+    f = fopen(name, "r");
+    while (f && fgets(line, sizeof line, f)) sscanf(line, "totals: %lf", &total);
+    if (f) fclose(f);
+    CHECK(number == 0 || total > 0);
+    remove(name);
+    return total;
+}
+
+/* Dumps what was counted since the last dump. */
+static double bench_instructions(const run_program *p, int number)
+{
+    CHECK(run_ended(run_start("callgrind_control -d %ld", (long)p->pid)) == 0);
+    return bench_dump("server", number);
+}
+
+/* Dumps before each step: the number of a dump tells what was done before it. */
+static run_program *bench_registry_counted(const char *name, unsigned members)
+{
+    return run_start("valgrind --tool=callgrind --callgrind-out-file=%s/%s --dump-before=bench_step_* ./test bench-registry %u", bench_dir, name, members);
+}
+
+static void bench_registry_instructions(const run_program *many, const run_program *few)
+{
+    char what[100];
+    bench_pair p;
+    int k;
+    while (many->pid || few->pid) run_turn(-1, 100);
+    CHECK(many->status == 0 && few->status == 0);
+    for (k = 0; k < 3; k++) {
+        p.ours = bench_dump("many", k + 2) / BENCH_STEPS;
+        p.yard = bench_dump("few", k + 2) / BENCH_STEPS;
+        p.ratio = p.ours / p.yard;
+        snprintf(what, sizeof what, "instructions %s", bench_step_names[k]);
+        bench_row(what, p, 1.15, 0);
+    }
+    bench_dump("many", 1);
+    bench_dump("few", 1);
+    bench_dump("many", 0);
+    bench_dump("few", 0);
+}
+
+static void bench_server_instructions(void)
+{
+    static const struct { const char *what; int size, turn; double limit; } rows[] = {
+        {"instructions of user space per delivery, room of 1000, JSON", 1000, 50, 80},
+        {"instructions of user space per message, room of two, JSON", 2, 2000, 2500}};
+    run_program *p;
+    bench_load l;
+    size_t i;
+    bench_sockets();
+    p = run_start("valgrind --tool=callgrind --callgrind-out-file=%s/server ./server -l 127.0.0.1/0:0 -q -r 0", bench_dir);
+    CHECK(run_hears(p, "\n") && sscanf(p->text[RUN_OUT], "listening on 127.0.0.1/%u:%u", &p->tcp, &p->udp) == 2);
+    for (i = 0; i < COUNT(rows); i++) {
+        int k;
+        memset(&l, 0, sizeof l);
+        l.kind = 'J';
+        l.rooms = l.way = 1;
+        l.size = rows[i].size;
+        l.text = 64;
+        bench_enter(&l, p);
+        bench_instructions(p, (int)i * 2 + 1);
+        bench_receive(0);
+        for (k = 0; k < rows[i].turn; k++) bench_round(&l, 0);
+        bench_row_alone(rows[i].what, bench_instructions(p, (int)i * 2 + 2) / rows[i].turn / (l.size > 2 ? l.size - 1 : 1), rows[i].limit);
+    }
+    kill(p->pid, SIGTERM);
+    run_ended(p);
+    bench_dump("server", 0);
+}
+
+/* The million takes its time, on another CPU if there is one. */
+static void bench_counted(void)
+{
+    run_program *many, *few, *p = run_start("valgrind --version");
+    int there = run_ended(p) == 0;
+    run_clean();
+    if (!there || !mkdtemp(bench_dir)) {
+        bench_skip("instructions", there ? "no directory for callgrind" : "valgrind is not installed");
+        return;
+    }
+    bench_pin(-1);
+    many = bench_registry_counted("many", 1000000);
+    few = bench_registry_counted("few", 1000);
+    bench_server_instructions();
+    bench_registry_instructions(many, few);
+    bench_pin(0);
+    run_clean();
+    remove(bench_dir);
+}
+
+/* ---- 7. Benchmark: load ---- */
+
+/* Datagrams that the kernel threw away at our port because the buffer was full. */
+static long bench_dropped(unsigned port)
+{
+    char line[256], *last;
+    unsigned at;
+    long drops = 0;
+    FILE *f = fopen("/proc/net/udp", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, " %*d: %*x:%x", &at) != 1 || at != port) continue;
+        line[strcspn(line, "\n")] = 0;
+        for (last = line + strlen(line); last > line && last[-1] == ' ';) *--last = 0;
+        if ((last = strrchr(line, ' ')) != NULL) drops += strtol(last, NULL, 10);
+    }
+    if (f) fclose(f);
+    return drops;
+}
+
+static long bench_dropped_here(void)
+{
+    long drops = 0;
+    int i;
+    for (i = 0; i < BENCH_SOCKETS; i++) drops += bench_dropped(ntohs(bench_at[i].sin_port));
+    return drops;
+}
+
+typedef struct bench_flow { double said, heard, seconds, share; } bench_flow; /* heard: what the server delivered; share: of a CPU */
+
+/* All members speak in turn, `rate` messages a second in all. What the receivers' buffers could not hold was delivered all the same. */
+static bench_flow bench_pour(bench_load *l, double rate, double seconds)
+{
+    double start = bench_us(CLOCK_MONOTONIC), cpu = bench_cpu(l->server->pid), at = 0;
+    long here = bench_dropped_here(), said = 0, heard = 0, burst;
+    bench_flow f;
+    while (at < seconds * 1e6) {
+        at = bench_us(CLOCK_MONOTONIC) - start;
+        for (burst = 0; burst < 64 && (double)said < at * rate / 1e6; burst++, said++) {
+            bench_say(l, l->server->udp, l->next, bench_text(l));
+            l->next = (l->next + 1) % (l->rooms * l->size);
+        }
+        heard += bench_receive(0);
+        if (burst < 16) usleep(500);
+    }
+    f.seconds = at / 1e6;
+    f.share = (bench_cpu(l->server->pid) - cpu) / at;
+    usleep(100000);
+    f.said = (double)said;
+    f.heard = (double)(heard + bench_receive(0) + bench_dropped_here() - here);
+    return f;
+}
+
+static double bench_carries(bench_load *l)
+{
+    bench_flow f = bench_pour(l, (double)l->turn, 0.5);
+    return f.heard / f.seconds;
+}
+
+/* 500 rooms of 10, in each 20 messages a second; then as many as the server can carry, and four times that. */
+static void bench_loads(void)
+{
+    bench_load l, more;
+    bench_flow f;
+    bench_pair p;
+    memset(&l, 0, sizeof l);
+    l.kind = 'J';
+    l.rooms = 500;
+    l.size = 10;
+    l.text = 64;
+    bench_enter(&l, bench_open("-q -r 0"));
+    f = bench_pour(&l, 10000, 10);
+    bench_row_alone("per cent of a core, 500 rooms of 10, 10000 messages/s", f.share * 100, 100);
+    bench_row_alone("deliveries lost by the server of those", f.said * 9 - f.heard, 0);
+    if (!bench_pin(1)) {
+        bench_skip("deliveries/s under four times the load", "this takes two CPUs");
+    } else {
+        l.turn = (int)(10000 / f.share);
+        more = l;
+        more.turn = 4 * l.turn;
+        p = bench_compare(bench_carries, &more, bench_carries, &l);
+        bench_row("deliveries/s, room of 10, at four times what the server carries", p, 0.8, 1);
+    }
+    bench_pin(0);
+    run_clean();
+}
+
+static int bench(void)
+{
+    struct rlimit files = {4096, 4096};
+    setrlimit(RLIMIT_NOFILE, &files);
+    bench_pin(0);
+    bench_title();
+    bench_relays();
+    bench_latency('J');
+    bench_latency('L');
+    bench_silent();
+    bench_tcp();
+    bench_registry_times();
+    bench_memory();
+    bench_loads();
+    bench_counted();
+    return broken > 0;
+}
+
+#else
+static int bench_registry_alone(const char *members) { return *members != 0; }
+static int bench(void) { return printf("the benchmark needs Linux: its CPU clocks, and CPUs to be chosen\n") < 0; }
+#endif
+
 /* ---- Running ---- */
 
 static const struct { const char *name; void (*run)(void); } tests[] = {
@@ -5636,6 +6578,8 @@ int main(int argc, char **argv)
     if (argc > 2) seed = strtoul(argv[2], NULL, 10);
     if (argc > 1 && strcmp(argv[1], "demo") == 0) return demo();
     if (argc > 1 && strcmp(argv[1], "table") == 0) return net_table(), 0;
+    if (argc > 1 && strcmp(argv[1], "bench") == 0) return bench();
+    if (argc > 2 && strcmp(argv[1], "bench-registry") == 0) return bench_registry_alone(argv[2]);
     for (i = 0; i < COUNT(tests); i++) {
         if (argc > 1 && !strstr(tests[i].name, argv[1])) continue;
         if (run(i)) passed++;
