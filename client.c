@@ -106,10 +106,7 @@ static int input_read(const fd_set *set, uint8_t *p, size_t cap)
     DWORD n = 0;
     (void)set;
     if (is_terminal(stdin)) return GetNumberOfConsoleInputEvents(in, &n) && n ? (int)input_keys(in, p) : 0;
-    if (GetFileType(in) == FILE_TYPE_PIPE) {
-        if (!PeekNamedPipe(in, NULL, 0, NULL, &n, NULL)) return -1;
-        if (n == 0) return 0;
-    }
+    if (GetFileType(in) == FILE_TYPE_PIPE && PeekNamedPipe(in, NULL, 0, NULL, &n, NULL) && n == 0) return 0;
     return ReadFile(in, p, (DWORD)cap, &n, NULL) && n ? (int)n : -1;
 }
 

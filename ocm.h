@@ -466,6 +466,7 @@ typedef struct ocmi_room {
     uint32_t first_member, cursor;
     uint32_t prev, next; /* of the listed rooms */
     uint32_t next_busy;  /* of the rooms with a round to go */
+    uint32_t newest;     /* where the entry seq begins, in OCMI_UNIT bytes; it is in the log as long as it is to be sent */
     uint8_t listed, locked, busy, turning, why;
     uint8_t head[2 + OCM_NAME_MAX]; /* how a datagram to a member begins: both lengths, then the name */
 } ocmi_room;
@@ -1513,6 +1514,7 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
     e->sender = sender;
     e->units = (uint32_t)((sizeof *e + o.len + OCMI_UNIT - 1) / OCMI_UNIT);
     ocmi_table_add(&g->entries, ocmi_entry_hash(room, e->seq), g->log_head + 1);
+    r->newest = g->log_head;
     g->log_used += e->units;
     g->log_head += e->units;
     if (g->log_head == g->log_units) g->log_head = 0;
@@ -1848,10 +1850,12 @@ static ocm_view ocmi_entry_view(const ocmi_entry *e, const ocmi_member *m)
 static int ocmi_deliver(const ocm_registry *g, uint32_t slot, uint64_t *at, uint64_t last, ocm_event *ev)
 {
     const ocmi_member *m = &g->member[slot];
+    const ocmi_room *r = &g->room[m->room];
+    uint64_t fresh = r->seq > r->done ? r->seq : 0; /* an entry that is still to be sent is found without the table */
     int head;
     ocmi_event_open(g, slot, ev);
     for (head = ev->parts; *at < last && ev->parts < OCM_PARTS; ++*at) {
-        const ocmi_entry *e = ocmi_entry_find(g, m->room, *at + 1);
+        const ocmi_entry *e = *at + 1 == fresh ? ocmi_entry_at(g, r->newest) : ocmi_entry_find(g, m->room, *at + 1);
         if (!e || (e->sender == slot && !m->level)) continue;
         if (ev->parts > head && ev->len + e->json_len > OCM_BATCH_MAX) break;
         ocmi_event_part(ev, ocmi_entry_view(e, m));
@@ -1949,13 +1953,19 @@ static int ocmi_deliver_again(ocm_registry *g, uint32_t slot, ocm_event *ev)
     return any;
 }
 
+/* The most frequent case, at a glance: the log has nothing new for it, and nothing is for it alone. */
+static int ocmi_member_done(const ocmi_room *r, const ocmi_member *m)
+{
+    return m->sent == r->seq && r->listed && !m->due;
+}
+
 /* The next datagram for one member: what its room's log has for it, what it asked for, what concerns it alone. */
 static int ocmi_member_next(ocm_registry *g, uint32_t slot, ocm_event *ev)
 {
     ocmi_member *m = &g->member[slot];
     ocmi_room *r = &g->room[m->room];
     if (m->why == OCMI_GONE) return 0;
-    if (m->sent == r->seq && r->listed && !m->due) return 0; /* the most frequent case */
+    if (ocmi_member_done(r, m)) return 0;
     if (!r->listed) ocmi_member_forget(g, slot, r->why);
     if (ocmi_deliver(g, slot, &m->sent, m->why ? m->until : r->seq, ev)) return 1;
     if (m->asked && ocmi_deliver_again(g, slot, ev)) return 1;
@@ -1976,8 +1986,9 @@ static int ocmi_room_next(ocm_registry *g, uint32_t room, ocm_event *ev)
         }
         while (r->cursor) {
             uint32_t slot = r->cursor;
-            if (ocmi_member_next(g, slot, ev)) return 1;
-            if (r->cursor == slot) r->cursor = g->member[slot].next;
+            int any = ocmi_member_next(g, slot, ev);
+            if (r->cursor == slot && (!any || ocmi_member_done(r, &g->member[slot]))) r->cursor = g->member[slot].next;
+            if (any) return 1;
         }
         r->turning = 0;
         r->done = r->round;

@@ -34,7 +34,6 @@ typedef int socklen;
 #include <netinet/in.h>
 #include <sys/select.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 typedef int socket_t;
 typedef socklen_t socklen;
@@ -85,16 +84,9 @@ static int socket_udp_mode(socket_t s) { return socket_nonblocking(s); }
 #define WAITS_IN_READ 0 /* there is no flag to read without waiting from a socket that waits */
 #define NO_WAIT 0
 
-static int socket_send_parts(socket_t s, const ocm_event *ev, const struct sockaddr *to, socklen len)
+static int socket_send_to(socket_t s, const uint8_t *p, size_t n, const struct sockaddr *to, socklen len)
 {
-    WSABUF part[OCM_PARTS];
-    DWORD sent = 0;
-    int i;
-    for (i = 0; i < ev->parts; i++) {
-        part[i].buf = (char *)(uintptr_t)ev->part[i].ptr;
-        part[i].len = (ULONG)ev->part[i].len;
-    }
-    return WSASendTo(s, part, (DWORD)ev->parts, &sent, 0, to, len, NULL, NULL) == 0;
+    return sendto(s, (const char *)p, (int)n, 0, to, len) >= 0;
 }
 
 static int socket_send(socket_t s, const uint8_t *p, size_t len) { return send(s, (const char *)p, (int)len, 0); }
@@ -153,21 +145,9 @@ static int socket_udp_mode(socket_t s)
     return setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t) == 0;
 }
 
-static int socket_send_parts(socket_t s, const ocm_event *ev, const struct sockaddr *to, socklen len)
+static int socket_send_to(socket_t s, const uint8_t *p, size_t n, const struct sockaddr *to, socklen len)
 {
-    struct iovec part[OCM_PARTS];
-    struct msghdr m;
-    int i;
-    for (i = 0; i < ev->parts; i++) {
-        part[i].iov_base = (void *)(uintptr_t)ev->part[i].ptr;
-        part[i].iov_len = ev->part[i].len;
-    }
-    memset(&m, 0, sizeof m);
-    m.msg_name = (void *)(uintptr_t)to;
-    m.msg_namelen = len;
-    m.msg_iov = part;
-    m.msg_iovlen = (size_t)ev->parts;
-    return sendmsg(s, &m, NO_WAIT) >= 0;
+    return sendto(s, p, n, NO_WAIT, to, len) >= 0;
 }
 
 static int socket_send(socket_t s, const uint8_t *p, size_t len) { return (int)send(s, p, len, 0); }
@@ -431,15 +411,19 @@ static void wait_writable(socket_t s)
     select((int)s + 1, NULL, &set, NULL, &moment);
 }
 
-/* A full buffer makes the world wait; a second of it is given up, as the network gives up a datagram. */
+/* A full buffer makes the world wait; after a second of it the datagram is given up, as a network would. The parts are copied together:
+   that takes less time than to have the system gather them. */
 static int send_event(const ocm_event *ev)
 {
     const pair *p = &pairs[ev->to.socket];
+    uint8_t datagram[OCM_DATAGRAM_MAX];
     struct sockaddr_storage ss;
     socklen len = addr_to(&ev->to, p->family, &ss);
+    size_t n = 0;
     int i;
+    for (i = 0; i < ev->parts; n += ev->part[i++].len) memcpy(datagram + n, ev->part[i].ptr, ev->part[i].len);
     for (i = 0; i < 100; i++) {
-        if (socket_send_parts(p->udp, ev, (struct sockaddr *)&ss, len)) return 1;
+        if (socket_send_to(p->udp, datagram, n, (struct sockaddr *)&ss, len)) return 1;
         if (!socket_full(socket_error())) return 0;
         wait_writable(p->udp);
     }

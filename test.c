@@ -5529,6 +5529,11 @@ static void test_example_python(void)
     {"client_list", test_client_list}, \
     {"client_too_long", test_client_too_long}, \
     {"client_many_lines", test_client_many_lines}, \
+    {"pick_meeting", test_pick_meeting}, \
+    {"pick_one_down", test_pick_one_down}, \
+    {"pick_writing", test_pick_writing}, \
+    {"pick_usage", test_pick_usage}, \
+    {"client_no_stdin", test_client_no_stdin}, \
     {"dialects", test_dialects}, \
     {"requests_again", test_requests_again}, \
     {"requests_slow", test_requests_slow}, \
@@ -5548,7 +5553,237 @@ static void test_example_python(void)
 static int demo(void) { return printf("the demonstration needs fork()\n") < 0; }
 #endif
 
-/* ---- 7. Benchmark ---- */
+/* ---- 7. Which server has the room ---- */
+
+#define PICK_ROOMS 10000
+
+/* The picked one of the first count names, for room number i. */
+static size_t pick_of(const char *const *names, size_t count, unsigned i)
+{
+    ocm_view servers[16];
+    char room[32];
+    size_t k;
+    for (k = 0; k < count; k++) servers[k] = ocm_text(names[k]);
+    sprintf(room, "room %u", i);
+    return ocm_pick(servers, count, ocm_text(room));
+}
+
+static const char *const pick_names[] = {
+    "127.0.0.1/8000:9000", "127.0.0.1/8001:9001", "127.0.0.1/8002:9002", "127.0.0.1/8003:9003", "a.example/8000:9000",
+    "b.example/8000:9000", "c.example/8000:9000", "::1/8000:9000", "2001:db8::1/8000:9000", "d/1:2"};
+
+/* Calculated by another program from the declaration: they never change, or half the world is in the other room of that name. */
+static void test_pick_vectors(void)
+{
+    static const char *const names[] = {"127.0.0.1/8000:9000", "127.0.0.1/8001:9001", "chat.example/8000:9000", "::1/8000:9000"};
+    static const struct { const char *room; size_t pick[4]; } cases[] = {
+        {"lobby", {0, 1, 1, 1}},
+        {"kitchen", {0, 1, 1, 1}},
+        {"garden", {0, 1, 1, 3}},
+        {"attic", {0, 1, 1, 1}},
+        {"cellar", {0, 1, 1, 3}},
+        {"a", {0, 1, 1, 1}},
+        {"b", {0, 0, 0, 3}},
+        {"広場", {0, 1, 2, 2}},
+        {"😀", {0, 1, 2, 2}},
+        {"two words", {0, 1, 1, 3}},
+        {"library of a very long name, longer than one block", {0, 0, 2, 3}}};
+    ocm_view servers[4];
+    size_t i, n;
+    for (i = 0; i < 4; i++) servers[i] = ocm_text(names[i]);
+    for (i = 0; i < COUNT(cases); i++) {
+        row = cases[i].room;
+        for (n = 1; n <= 4; n++) CHECK(ocm_pick(servers, n, ocm_text(row)) == cases[i].pick[n - 1]);
+    }
+}
+
+/* One more server takes its share, and nothing else moves. */
+static void test_pick_moves(void)
+{
+    size_t n;
+    unsigned i;
+    for (n = 1; n < COUNT(pick_names); n++) {
+        double moved = 0, share = PICK_ROOMS / (double)(n + 1);
+        for (i = 0; i < PICK_ROOMS; i++) {
+            size_t before = pick_of(pick_names, n, i), after = pick_of(pick_names, n + 1, i);
+            CHECK(after == before || after == n);
+            if (after != before) moved++;
+        }
+        CHECK((moved - share) * (moved - share) < 25 * share); /* five standard deviations */
+    }
+}
+
+static void test_pick_order(void)
+{
+    const char *turned[COUNT(pick_names)];
+    size_t n = COUNT(pick_names), by, k;
+    unsigned i;
+    for (by = 1; by < n; by++) {
+        for (k = 0; k < n; k++) turned[k] = pick_names[(k * 3 + by) % n]; /* 3 and n have no divisor in common */
+        for (i = 0; i < 1000; i++) CHECK(turned[pick_of(turned, n, i)] == pick_names[pick_of(pick_names, n, i)]);
+    }
+}
+
+static void test_pick_spread(void)
+{
+    unsigned has[8] = {0}, i, share = PICK_ROOMS / 8;
+    for (i = 0; i < PICK_ROOMS; i++) has[pick_of(pick_names, 8, i)]++;
+    for (i = 0; i < 8; i++) CHECK(has[i] > share - share / 10 && has[i] < share + share / 10);
+}
+
+#ifndef _WIN32
+
+/* A room that the program is to look for on this one of the two servers. */
+static const char *pick_room(const run_program *s, const run_program *t, int on_t, const char *word, char *room)
+{
+    char names[2][64];
+    ocm_view servers[2];
+    int i = 0;
+    sprintf(names[0], "127.0.0.1/%u:%u", s->tcp, s->udp);
+    sprintf(names[1], "127.0.0.1/%u:%u", t->tcp, t->udp);
+    servers[0] = ocm_text(names[0]);
+    servers[1] = ocm_text(names[1]);
+    do sprintf(room, "%s%d", word, i++);
+    while (ocm_pick(servers, 2, ocm_text(room)) != (size_t)on_t);
+    return room;
+}
+
+static run_program *pick_client(const run_program *s, const run_program *t, const char *options)
+{
+    return run_start("./client -s 127.0.0.1/%u:%u -s 127.0.0.1/%u:%u %s", s->tcp, s->udp, t->tcp, t->udp, options);
+}
+
+static run_program *pick_enters(const run_program *s, const run_program *t, const char *name, const char *room)
+{
+    char options[100];
+    sprintf(options, "-n %s %s", name, room);
+    return pick_client(s, t, options);
+}
+
+static size_t pick_lines(const char *text)
+{
+    size_t n = 0;
+    for (; (text = strchr(text, '\n')) != NULL; text++) n++;
+    return n;
+}
+
+static void pick_lists(const run_program *l, int status, const char *first, const char *second, size_t lines)
+{
+    CHECK(run_ended(l) == status);
+    CHECK(run_hears(l, first) && run_hears(l, second) && pick_lines(l->text[RUN_OUT]) == lines);
+    CHECK(status ? strncmp(l->text[RUN_ERR], "client: ", 8) == 0 && pick_lines(l->text[RUN_ERR]) == 1 : l->len[RUN_ERR] == 0);
+}
+
+static void test_pick_meeting(void)
+{
+    run_program *s = run_server("-q"), *t = run_server("-q"), *a, *b, *c, *d;
+    char left[32], right[32], line[100];
+    pick_lists(pick_client(s, t, "-l"), 0, "no rooms\n", "", 1);
+    pick_room(s, t, 0, "left", left);
+    pick_room(s, t, 1, "right", right);
+    a = pick_enters(s, t, "alice", left);
+    CHECK(run_tells(a, "created \"left"));
+    b = pick_enters(t, s, "bob", left);
+    CHECK(run_tells(b, "joined \"left"));
+    c = pick_enters(t, s, "carol", right);
+    CHECK(run_tells(c, "created \"right"));
+    d = pick_enters(s, t, "dora", right);
+    CHECK(run_tells(d, "joined \"right"));
+    run_type(a, "here\n"), run_type(d, "there\n");
+    CHECK(run_hears(b, "alice: here\n") && run_hears(c, "dora: there\n"));
+    pick_lists(pick_client(s, t, "-l"), 0, left, right, 2);
+    pick_lists(pick_client(t, s, "-l"), 0, left, right, 2);
+    sprintf(line, "%s (2 members)\n", left); /* each on its own server, and there alone */
+    pick_lists(run_client_at(s->tcp, s->udp, "-l"), 0, line, "", 1);
+    sprintf(line, "%s (2 members)\n", right);
+    pick_lists(run_client_at(t->tcp, t->udp, "-l"), 0, line, "", 1);
+    sprintf(line, "-l %s", right);
+    pick_lists(pick_client(s, t, line), 0, "carol (host)\n", "dora\n", 2);
+    CHECK(run_leaves(a) == 0 && run_ended(b) == 0 && run_leaves(d) == 0 && run_leaves(c) == 0);
+    run_clean();
+}
+
+/* What lives on the other goes on. */
+static void test_pick_one_down(void)
+{
+    run_program *s = run_server("-q"), *t = run_server("-q"), *a, *b;
+    char left[32], right[32], line[100];
+    pick_room(s, t, 0, "left", left);
+    pick_room(s, t, 1, "right", right);
+    a = pick_enters(s, t, "alice", left);
+    CHECK(run_tells(a, "created \"left"));
+    kill(t->pid, SIGKILL);
+    CHECK(run_ended(t) == 1000 + SIGKILL);
+    sprintf(line, "TCP port %u;", t->tcp);
+    b = pick_client(s, t, "-l");
+    pick_lists(b, 1, left, "(1 member)\n", 1);
+    CHECK(run_tells(b, line));
+    b = pick_client(t, s, "-l");
+    pick_lists(b, 1, left, "(1 member)\n", 1);
+    b = pick_enters(t, s, "bob", left);
+    CHECK(run_tells(b, "joined \"left") && run_leaves(b) == 0);
+    b = pick_enters(t, s, "bob", right);
+    CHECK(run_ended(b) == 1 && run_tells(b, "no answer") && run_tells(b, line));
+    sprintf(line, "-l %s", left);
+    pick_lists(pick_client(t, s, line), 0, "alice (host)\n", "", 1);
+    sprintf(line, "-l %s", right);
+    CHECK(run_ended(pick_client(t, s, line)) == 1);
+    CHECK(run_leaves(a) == 0);
+    run_clean();
+}
+
+/* The same servers, written otherwise and one of them twice. */
+static void test_pick_writing(void)
+{
+    run_program *s = run_server("-q"), *t = run_server("-q"), *a, *b;
+    int i;
+    for (i = 0; i < 6; i++) {
+        a = run_start("./client -s localhost/%u:%u -s localhost/%u:%u -n alice room%d", s->tcp, s->udp, t->tcp, t->udp, i);
+        CHECK(run_tells(a, "created \"room"));
+        b = run_start("./client -s LOCALHOST/%u:%u -s LocalHost/%u:%u -s localhost/%u:%u -n bob room%d", t->tcp, t->udp, s->tcp, s->udp,
+                      t->tcp, t->udp, i);
+        CHECK(run_tells(b, "joined \"room") && run_leaves(b) == 0 && run_leaves(a) == 0);
+    }
+    a = pick_enters(s, t, "alice", "room");
+    CHECK(run_tells(a, "created \"room"));
+    b = run_start("./client -s 127.0.0.1/%u:%u -s 127.0.0.1/%u:%u -s 127.0.0.1/%u:%u -l", t->tcp, t->udp, s->tcp, s->udp, t->tcp, t->udp);
+    pick_lists(b, 0, "room (1 member)\n", "", 1);
+    CHECK(run_leaves(a) == 0);
+    run_clean();
+}
+
+/* Names as long as they may be and longer, one server too many. */
+static void test_pick_usage(void)
+{
+    char command[600] = "./client -n a", longest[300], server[32];
+    int i;
+    for (i = 1; i <= 17; i++) sprintf(server, " -s h/%d:9000", i), strcat(command, server);
+    strcat(command, " r");
+    run_usage(command, "h/17:9000");
+    sprintf(command, "./client -l %s", repeat(longest, 'r', 256));
+    run_usage(command, "room");
+    sprintf(command, "./client -s %s -l", repeat(longest, 'h', 256));
+    run_usage(command, "host");
+}
+
+/* Without a stdin at all the client is as at its end, and no socket becomes its stdin. */
+static void test_client_no_stdin(void)
+{
+    run_program *s = run_server("-q"), *c;
+    char script[200];
+    FILE *f = fopen("ocm-no-stdin.sh", "w");
+    if (!CHECK(f != NULL)) return;
+    sprintf(script, "exec ./client -s 127.0.0.1/%u:%u -n alice lobby <&-\n", s->tcp, s->udp);
+    CHECK(fputs(script, f) >= 0 && fclose(f) == 0);
+    c = run_start("sh ocm-no-stdin.sh");
+    CHECK(run_ended(c) == 0 && run_tells(c, "created \"lobby\" as \"alice\"\n"));
+    remove("ocm-no-stdin.sh");
+    run_clean();
+}
+
+#endif
+
+/* ---- 8. Benchmark ---- */
 
 /* ./test bench prints one table. Times are those of CPU clocks, and each is told as a ratio to a yardstick that was measured in turns
    with it: such ratios repeat where absolute times do not. The members of all rooms share a few sockets of this process, which stands
@@ -6494,7 +6729,8 @@ static const struct { const char *name; void (*run)(void); } tests[] = {
     {"utf8", test_utf8}, {"names", test_names}, {"message_text", test_message_text},
     {"speech_len", test_speech_len}, {"same_host", test_same_host}, {"json_accepts", test_json_accepts},
     {"json_refuses", test_json_refuses}, {"json_depth", test_json_depth}, {"json_values", test_json_values},
-    {"siphash", test_siphash}, {"frame_vectors", test_frame_vectors}, {"frame_lengths", test_frame_lengths},
+    {"siphash", test_siphash}, {"pick_vectors", test_pick_vectors}, {"pick_moves", test_pick_moves},
+    {"pick_order", test_pick_order}, {"pick_spread", test_pick_spread}, {"frame_vectors", test_frame_vectors}, {"frame_lengths", test_frame_lengths},
     {"frame_pipelined", test_frame_pipelined}, {"datagram_vectors", test_datagram_vectors},
     {"datagram_limit", test_datagram_limit}, {"speech_fits", test_speech_fits},
     {"message_vectors", test_message_vectors}, {"request_forms", test_request_forms},
