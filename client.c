@@ -275,7 +275,8 @@ static void die(int status, const char *format, ...)
 /* Columns that a character takes at most: 0 for combining ones, 2 for East Asian wide ones and pictures. */
 static int columns_of(uint32_t c)
 {
-    if ((c >= 0x300 && c <= 0x36F) || (c >= 0x200B && c <= 0x200F) || (c >= 0xFE00 && c <= 0xFE0F) || (c >= 0x20D0 && c <= 0x20FF)) return 0;
+    if ((c >= 0x300 && c <= 0x36F) || (c >= 0x200B && c <= 0x200F) || (c >= 0xFE00 && c <= 0xFE0F) || (c >= 0x20D0 && c <= 0x20FF))
+        return 0;
     if ((c >= 0x1100 && c <= 0x115F) || (c >= 0x2E80 && c <= 0xA4CF) || (c >= 0xAC00 && c <= 0xD7A3) || (c >= 0xF900 && c <= 0xFAFF) ||
         (c >= 0xFE30 && c <= 0xFE6F) || (c >= 0xFF00 && c <= 0xFF60) || (c >= 0xFFE0 && c <= 0xFFE6) || (c >= 0x231A && c <= 0x27BF) ||
         (c >= 0x2B00 && c <= 0x2BFF) || c >= 0x1F000)
@@ -292,7 +293,8 @@ static void put_safe(FILE *f, ocm_view v)
         int n = ocm_utf8_decode(v.ptr + i, v.len - i, &c);
         if (n == 0) fprintf(f, "\\x%02x", (unsigned)v.ptr[i]);
         else if ((c < 0x20 && c != '\t') || (c >= 0x7F && c <= 0x9F)) fprintf(f, "\\x%02x", (unsigned)c);
-        else if ((c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0x2028 || c == 0x2029) fprintf(f, "\\u%04x", (unsigned)c);
+        else if ((c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0x2028 || c == 0x2029)
+            fprintf(f, "\\u%04x", (unsigned)c);
         else fwrite(v.ptr + i, 1, (size_t)n, f);
         i += n ? (size_t)n : 1;
     }
@@ -479,7 +481,8 @@ static void show(const options *o, const ocm_action *a)
     else if (a->kind == OCM_SHOW_MISSED) inform("%llu messages were missed: the server no longer has them", (unsigned long long)a->count);
     else if (a->kind == OCM_SHOW_SILENT) inform("the server does not answer; trying to come back");
     else if (a->kind == OCM_SHOW_BACK) inform("the server is back");
-    else if (a->kind == OCM_SHOW_UNSURE) inform("it is not known whether this was delivered: %.*s", (int)a->text.len, (const char *)a->text.ptr);
+    else if (a->kind == OCM_SHOW_UNSURE)
+        inform("it is not known whether this was delivered: %.*s", (int)a->text.len, (const char *)a->text.ptr);
     else if (a->kind == OCM_SHOW_REFUSED) {
         inform("the server refused this message: %.*s", (int)a->text.len, (const char *)a->text.ptr);
         if (a->who.len) show_line(nobody, a->who, 1);
@@ -493,7 +496,8 @@ static int farewell(const options *o, const ocm_action *a)
     editor_wipe();
     line.prompt = NULL;
     if (a->kind == OCM_END_OUT) show_line(nobody, a->text, 1);
-    if (a->kind == OCM_END_OUT && a->count) fprintf(stderr, "client: messages of yours that are not confirmed: %llu\n", (unsigned long long)a->count);
+    if (a->kind == OCM_END_OUT && a->count)
+        fprintf(stderr, "client: messages of yours that are not confirmed: %llu\n", (unsigned long long)a->count);
     if (a->kind == OCM_END_LEFT || a->kind == OCM_END_OUT) return 0;
     fputs("client: ", stderr);
     if (a->kind == OCM_END_UNCONFIRMED) {

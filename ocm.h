@@ -429,7 +429,8 @@ OCM_API int ocm_session_answer(ocm_session *s, const uint8_t *p, size_t len, uin
 OCM_API void ocm_session_broken(ocm_session *s, uint64_t now);
 /* A datagram came from the server's IP address. */
 OCM_API void ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, uint64_t now);
-/* The user says one line. 1, OCM_E_LARGE (more than ocm_session_text_max), OCM_E_BAD (not text, or empty), OCM_E_AGAIN (not ready: see below). */
+/* The user says one line. 1, OCM_E_LARGE (more than ocm_session_text_max), OCM_E_BAD (not text, or empty), OCM_E_AGAIN (not
+   ocm_session_ready). */
 OCM_API int ocm_session_say(ocm_session *s, ocm_view text);
 /* The most bytes a line may have; a `"`, `\` or TAB counts as two. */
 OCM_API size_t ocm_session_text_max(const ocm_session *s);
@@ -2840,7 +2841,8 @@ OCM_API size_t ocm_session_text_max(const ocm_session *s)
 {
     const ocm_view none = {NULL, 0};
     size_t token = s->token_len ? s->token_len : OCM_TOKEN_MAX; /* OCM_SPEECH_MAX reckons with one of ours */
-    return OCM_SPEECH_MAX - (token > OCM_TOKEN_LEN ? token - OCM_TOKEN_LEN : 0) - ocm_speech_len(ocmi_session_room_name(s), ocmi_session_name(s), none);
+    return OCM_SPEECH_MAX - (token > OCM_TOKEN_LEN ? token - OCM_TOKEN_LEN : 0) -
+           ocm_speech_len(ocmi_session_room_name(s), ocmi_session_name(s), none);
 }
 
 OCM_API int ocm_session_ready(const ocm_session *s)
@@ -3070,7 +3072,8 @@ static int ocmi_show_json(ocm_session *s, ocm_view json, ocm_action *a)
     ocm_message m;
     ocm_view raw;
     int plain;
-    if (ocmi_json_string(&p, end, &raw, &plain)) return ocmi_session_show(a, OCM_SHOW_NOTICE, ocmi_view(s->scratch, ocmi_json_unescape(raw, s->scratch)));
+    if (ocmi_json_string(&p, end, &raw, &plain)) /* bare, as seed B's server writes its notices */
+        return ocmi_session_show(a, OCM_SHOW_NOTICE, ocmi_view(s->scratch, ocmi_json_unescape(raw, s->scratch)));
     if (ocm_message_decode(json, s->scratch, &m) < 0) return 0;
     if (ocm_view_equal(m.sender, ocm_text("system"))) return m.text.len ? ocmi_session_show(a, OCM_SHOW_NOTICE, m.text) : 0;
     if (!m.text.len) return 0;

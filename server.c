@@ -343,7 +343,8 @@ static socket_t open_port(const char *host, const char *port, int type, int *fam
     hints.ai_family = *family;
     hints.ai_socktype = type;
     hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-    if (getaddrinfo(host, port, &hints, &list) != 0 || !list) die(1, "cannot find the address \"%s\" to listen on; give one of this machine's with -l", host ? host : "::");
+    if (getaddrinfo(host, port, &hints, &list) != 0 || !list)
+        die(1, "cannot find the address \"%s\" to listen on; give one of this machine's with -l", host);
     *family = list->ai_family;
     s = open_bound(list, type, why);
     freeaddrinfo(list);
@@ -821,7 +822,9 @@ int main(int argc, char **argv)
     int i, listeners = options(argc, argv, &limits, listen_on);
     if (!platform_start() || !entropy(key, sizeof key)) die(1, "the system gives no sockets or no random bytes");
     mem = calloc(1, ocm_registry_size(&limits));
-    if (!mem) die(1, "no memory for %lu rooms and %lu members; ask for fewer with -R and -M", (unsigned long)limits.rooms, (unsigned long)limits.members);
+    if (!mem)
+        die(1, "no memory for %lu rooms and %lu members; ask for fewer with -R and -M", (unsigned long)limits.rooms,
+            (unsigned long)limits.members);
     registry = ocm_registry_init(mem, &limits, key);
     for (i = 0; i < listeners; i++) open_listener(listen_on[i]);
     fflush(stdout);
