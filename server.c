@@ -735,7 +735,8 @@ static void serve_client(client *c, const fd_set *readable, const fd_set *writab
     if (!gone && now >= c->deadline) client_close(c, c->lingers ? "the refusal is sent" : "nothing came in time");
 }
 
-/* With many connections not every select() looks at them all: those who ask can wait TEMPO_MS, those who talk need not pay. */
+/* With many connections not every select() looks at them all: those who ask can wait TEMPO_MS, those who talk
+   need not pay. */
 static void serve_sockets(void)
 {
     int i, few = client_count <= 16, all = few || flowing || now >= tcp_turn;

@@ -2494,7 +2494,10 @@ static void storm_fail(storm_member *m, const ocm_event *ev)
     if (m->fails++ == 0) m->failed = now;
     may_end = m->in && m->fails >= 3 && now - m->failed >= 10000;
     ocm_registry_failed(reg, ev, now);
-    if (ocm_registry_counts(reg)->members == before) return; /* not yet, or the log is full and it goes with the next failure */
+    if (ocm_registry_counts(reg)->members == before) { /* not yet, or the log is full and it goes with the next failure */
+        CHECK(!may_end || !ocmi_log_reserve(reg));
+        return;
+    }
     CHECK(may_end);
     storm_end(m, ": *", 0);
 }
@@ -2618,6 +2621,7 @@ static void storm_come_back(storm_member *m)
     CHECK(answer.success && !answer.in && memcmp(answer.token, m->p.token, OCM_TOKEN_LEN) == 0);
     m->p.at = at;
     m->taken = 0;
+    m->fails = 0; /* they were of the address before */
     m->heard = now;
     m->order = ++storm_order;
 }
