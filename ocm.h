@@ -37,7 +37,7 @@
            ocm_answer alice;
            ocm_event ev;
            ocm_view token;
-           int i, n;
+           int n;
 
            reg = ocm_registry_init(calloc(1, ocm_registry_size(&limits)), &limits, key);
            alice = ask(OCM_CREATE, "alice", 4000);
@@ -45,12 +45,8 @@
            token.ptr = alice.token, token.len = OCM_TOKEN_LEN;
            n = ocm_datagram_encode(datagram, sizeof datagram, ocm_text("lobby"), token, ocm_text("hi, bob"));
            ocm_registry_datagram(reg, datagram, (size_t)n, &from, 1);
-           while (ocm_registry_next(reg, &ev)) {      // what is to be sent: an address and its parts
-               printf("to port %d: ", ev.to.port);
-               for (i = 0; i < ev.parts; i++)
-                   printf("%.*s", (int)ev.part[i].len, (const char *)ev.part[i].ptr);
-               printf("\n");
-           }
+           while (ocm_registry_next(reg, &ev))        // what is to be sent, and where
+               printf("to port %d: %.*s\n", ev.to.port, (int)ev.len, (const char *)ev.ptr);
            free(reg);
            return 0;
        }
@@ -163,7 +159,6 @@
 
 #define OCM_FRAME_MAX (OCM_HEADER_LEN + OCM_NAME_MAX + OCM_PAYLOAD_MAX)
 #define OCM_ANSWER_MAX (OCM_HEADER_LEN + OCM_LIST_MAX)
-#define OCM_PARTS 32 /* slices of an event */
 
 /* How long a server waits, in ms: for the first byte of a request, for the rest of it, and after a refusal that closes. */
 #define OCM_SILENCE_MS 300000
@@ -238,10 +233,11 @@ typedef struct ocm_outcome {
 
 /* What a registry holds and allows. */
 typedef struct ocm_limits {
-    uint32_t rooms, members; /* slots; only one member in eight may have a name of more than 63 bytes */
+    uint32_t rooms, members; /* slots; only one member in eight may have a name of more than 78 bytes */
     uint32_t log;            /* bytes for the log of all rooms; at least 64 KiB are taken */
     uint32_t idle;           /* seconds of silence after which a member is dropped; at least 1 */
     uint32_t rate;           /* datagrams a second and member, with a burst of twice as many; 0 = no limit */
+    uint32_t train;          /* datagrams that an event may hold, 1 to 32; more than 1 only for who sends them in one call */
 } ocm_limits;
 
 /* What a registry has seen since its start, and what it holds now. */
@@ -268,17 +264,15 @@ typedef struct ocm_answer {
     uint8_t token[OCM_TOKEN_LEN]; /* of the member, when success */
 } ocm_answer;
 
-/* One datagram to send: its parts one after the other. They point into the registry or into the event itself, and
-   stay valid until the next input to the registry. An event is not to be copied. */
+/* What to send to one member: a datagram of len bytes. With a train: as many as it takes, each of `each` bytes but the last, which may be
+   shorter. The bytes are the registry's and stay as they are until its next function is called. */
 typedef struct ocm_event {
     ocm_addr to;
-    int parts;
-    size_t len; /* bytes in all */
-    ocm_view part[OCM_PARTS];
+    const uint8_t *ptr;
+    size_t len, each;    /* bytes */
     const char *out;     /* why the member is out (this is its last datagram), or NULL */
     ocm_view room, name; /* of that member, for a log line; only with out */
     uint32_t member;     /* private */
-    uint8_t own[1024];
 } ocm_event;
 
 /* ---- 3. Text ---- */
@@ -344,7 +338,7 @@ OCM_API size_t ocm_pick(const ocm_view *servers, size_t count, ocm_view room);
 
 typedef struct ocm_registry ocm_registry;
 
-/* 1000 rooms, 10000 members, 4 MiB of log, 300 s, 50 a second. */
+/* 1000 rooms, 10000 members, 4 MiB of log, 300 s, 50 a second, no trains. */
 OCM_API ocm_limits ocm_limits_default(void);
 /* Bytes of memory that a registry needs. */
 OCM_API size_t ocm_registry_size(const ocm_limits *l);
@@ -372,7 +366,7 @@ OCM_API void ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t 
 /* Input: the server stops. Closes all rooms; drain to tell everyone. */
 OCM_API void ocm_registry_stop(ocm_registry *g);
 
-/* Output: the next datagram to send. 1, or 0 when there is none. A program that cannot send now calls again later. */
+/* Output: what to send next. 1, or 0 when there is nothing. A program that cannot send now calls again later. */
 OCM_API int ocm_registry_next(ocm_registry *g, ocm_event *ev);
 
 /* ---- 6. Session ---- */
@@ -453,8 +447,8 @@ typedef struct ocmi_entry { /* one entry of the log; its JSON (ended by a newlin
     uint64_t seq;
     uint32_t room, life; /* life: which of the rooms that used this slot */
     uint32_t sender;     /* member slot, 0 = the server */
-    uint32_t units;      /* size, in OCMI_UNIT bytes */
-    uint16_t json_len, text_len;
+    uint16_t units;      /* size, in OCMI_UNIT bytes */
+    uint16_t json_len, text_len; /* no text where nobody in the room needed it */
 } ocmi_entry;
 
 typedef struct ocmi_room {
@@ -464,34 +458,51 @@ typedef struct ocmi_room {
     uint64_t round;    /* what done becomes when cursor has passed the last member */
     uint64_t password; /* keyed hash of it */
     uint32_t life, host, size;
+    uint32_t base;     /* keyed hash of its slot: entry seq is found at base + seq */
+    uint32_t texts;    /* members that get entries as text */
     uint32_t first_member, cursor;
     uint32_t prev, next; /* of the listed rooms */
     uint32_t next_busy;  /* of the rooms with a round to go */
-    uint32_t newest;     /* where the entry seq begins, in OCMI_UNIT bytes; it is in the log as long as it is to be sent */
     uint8_t listed, locked, busy, turning, why;
     uint8_t head[2 + OCM_NAME_MAX]; /* how a datagram to a member begins: both lengths, then the name */
 } ocmi_room;
 
-#define OCMI_NAME_SHORT 63 /* bytes */
+#define OCMI_NAME_SHORT 78 /* bytes */
 
-typedef struct ocmi_member {
+typedef struct ocmi_member { /* what speaking and hearing need fills the first 128 bytes, which a processor fetches together */
     ocm_addr addr;
-    uint64_t heard;            /* time of its last sign of life */
+    uint8_t token[OCM_TOKEN_LEN];
     uint64_t sent;             /* it has been sent the log up to here */
-    uint64_t until;            /* once out: the last entry it is to get */
-    uint64_t taken;            /* last id taken */
+    uint32_t room, prev, next; /* of that room's members */
+    uint32_t next_due;         /* of the members with something for them alone */
+    uint8_t kind, why, notice, status, due, failures;
+    uint8_t sends;             /* since the last failure */
+    uint8_t name_len;
+    uint64_t heard;            /* time of its last sign of life */
+    uint32_t older, newer;     /* of all members, by heard */
     uint64_t spent;            /* rate: when its burst is whole again, in thousandths of a datagram */
-    uint64_t ask, asked;       /* entries it wants again: bit i of asked stands for entry ask + i */
+    uint64_t taken;            /* last id taken */
+    uint64_t asked, ask;       /* entries it wants again: bit i of asked stands for entry ask + i */
+    uint64_t until;            /* once out: the last entry it is to get */
     uint64_t told, refused;    /* it has been told enough until then; the id that its notice is about, 0 = none */
     uint64_t failed;           /* time of the first failure in a row */
-    uint32_t room, prev, next; /* of that room's members */
-    uint32_t older, newer;     /* of all members, by heard */
-    uint32_t next_due;         /* of the members with something for them alone */
-    uint8_t token[OCM_TOKEN_LEN];
-    uint8_t form, level, why, notice, status, due, failures, sends;
-    uint8_t name_len, name[OCMI_NAME_SHORT];
-    uint32_t long_name; /* the place of a longer name, 0 = it is in name */
+    uint32_t long_name;        /* the place of a longer name, 0 = it is in name */
+    uint16_t name_json;        /* bytes of the name as JSON writes it */
+    uint8_t name[OCMI_NAME_SHORT];
 } ocmi_member;
+
+enum { OCMI_LEVEL_1 = 3, OCMI_KINDS = 4 }; /* kind of a member: its form, or this */
+
+/* What was last written for a member of one kind. In a fan-out it serves the next one, too: only the token differs. */
+typedef struct ocmi_draft {
+    uint8_t *bytes;
+    size_t cap, len, each;
+    size_t head;             /* bytes of the header, which ends with the token; 0 = there is none */
+    uint64_t after, reached; /* it holds what is for whoever has the log up to `after`, up to here */
+    uint32_t room;           /* 0 = it is of use to nobody else */
+    uint32_t except;         /* the member that said it and does not get it */
+    int full;                /* there may be more behind it */
+} ocmi_draft;
 
 struct ocm_registry {
     ocm_counts counts;
@@ -503,6 +514,7 @@ struct ocm_registry {
     uint32_t *long_next; /* [1..long_names] */
     uint32_t long_names, long_top, long_free;
     uint8_t *log;
+    ocmi_draft draft[OCMI_KINDS];
     ocmi_table rooms, tokens, names, entries;
     uint32_t log_units, log_head, log_tail, log_used; /* in OCMI_UNIT bytes */
     uint32_t room_top, room_free, member_top, member_free; /* slots ever used; list of those given back */
@@ -595,18 +607,24 @@ OCM_API int ocm_view_equal(ocm_view a, ocm_view b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* The first byte is the lowest. Written out, it becomes one load. */
+static inline uint64_t ocmi_load64(const uint8_t *p)
+{
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
+           (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
+}
+
 /* How many bytes at p are plain: ASCII that is no control character and needs no escape in JSON. Most text is nothing else, and is
-   passed over eight bytes at a time: in a sum or difference of bytes below 0x80 the high bit tells which byte was out of range. */
+   passed over eight bytes at a time: in a sum or difference of bytes below 0x80 the high bit tells which byte was out of range, rightly
+   up to the first of them. */
 static size_t ocmi_plain(const uint8_t *p, size_t len)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     size_t i = 0;
-    for (; len - i >= 8; i += 8) {
-        uint64_t x, quote, slash;
-        memcpy(&x, p + i, 8);
-        quote = x ^ ones * '"';
-        slash = x ^ ones * '\\';
-        if ((x | (x - ones * 0x20) | (x + ones) | (quote - ones) | (slash - ones)) & high) break;
+    for (; i + 8 <= len; i += 8) {
+        uint64_t x = ocmi_load64(p + i), quote = x ^ ones * '"', slash = x ^ ones * '\\';
+        uint64_t other = (x | (x - ones * 0x20) | (x + ones) | (quote - ones) | (slash - ones)) & high;
+        if (other) return i + (size_t)(((((other & (~other + 1)) - 1) & ones) * ones) >> 56) - 1; /* the bytes below the lowest bit */
     }
     while (i < len && p[i] >= 0x20 && p[i] < 0x7F && p[i] != '"' && p[i] != '\\') i++;
     return i;
@@ -673,16 +691,25 @@ OCM_API int ocm_name_valid(ocm_view v)
     return 1;
 }
 
-OCM_API int ocm_message_valid(ocm_view v)
+/* Whether v may be a message. *escaped: its length as JSON writes it. */
+static int ocmi_message_valid(ocm_view v, size_t *escaped)
 {
     size_t i;
     uint32_t c;
+    *escaped = v.len;
     for (i = ocmi_plain(v.ptr, v.len); i < v.len; i += ocmi_plain(v.ptr + i, v.len - i)) {
         int n = ocm_utf8_decode(v.ptr + i, v.len - i, &c);
         if (n == 0 || (ocmi_control(c) && c != '\t')) return 0;
+        if (c == '"' || c == '\\' || c == '\t') ++*escaped;
         i += (size_t)n;
     }
     return 1;
+}
+
+OCM_API int ocm_message_valid(ocm_view v)
+{
+    size_t escaped;
+    return ocmi_message_valid(v, &escaped);
 }
 
 static size_t ocmi_escaped_len(ocm_view v)
@@ -717,13 +744,9 @@ static uint64_t ocmi_rotate(uint64_t x, int by)
     return x << by | x >> (64 - by);
 }
 
-static uint64_t ocmi_load64(const uint8_t *p, size_t len)
+static uint64_t ocmi_load_rest(const uint8_t *p, size_t len)
 {
     uint64_t x = 0;
-    if (len == 8) { /* written out, it becomes one load */
-        return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
-               (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
-    }
     while (len--) x = x << 8 | p[len];
     return x;
 }
@@ -739,14 +762,14 @@ static void ocmi_sip_round(uint64_t v[4])
 /* SipHash-2-4 (Aumasson and Bernstein, 2012): without the key nobody can find names that share a chain. */
 static uint64_t ocmi_hash(const uint8_t key[16], ocm_view text)
 {
-    uint64_t k0 = ocmi_load64(key, 8), k1 = ocmi_load64(key + 8, 8), m;
+    uint64_t k0 = ocmi_load64(key), k1 = ocmi_load64(key + 8), m;
     uint64_t v[4];
     size_t i, n = text.len;
     if (n == 0) text.ptr = key; /* nothing is read, but a view of nothing may have no address */
     v[0] = k0 ^ 0x736f6d6570736575u, v[1] = k1 ^ 0x646f72616e646f6du;
     v[2] = k0 ^ 0x6c7967656e657261u, v[3] = k1 ^ 0x7465646279746573u;
     for (i = 0;; i += 8) {
-        m = n - i >= 8 ? ocmi_load64(text.ptr + i, 8) : ocmi_load64(text.ptr + i, n - i) | (uint64_t)n << 56;
+        m = n - i >= 8 ? ocmi_load64(text.ptr + i) : ocmi_load_rest(text.ptr + i, n - i) | (uint64_t)n << 56;
         v[3] ^= m;
         ocmi_sip_round(v), ocmi_sip_round(v);
         v[0] ^= m;
@@ -779,20 +802,18 @@ static int ocmi_out_close(const ocmi_out *o)
     return o->full ? OCM_E_SPACE : (int)o->len;
 }
 
-static void ocmi_put(ocmi_out *o, const void *p, size_t len)
+static inline void ocmi_put(ocmi_out *o, const void *p, size_t len)
 {
-    if (o->full || len > o->cap - o->len) {
-        o->full = 1;
-        return;
-    }
-    if (len) memcpy(o->ptr + o->len, p, len);
+    if (len > o->cap - o->len) o->full = 1;
+    if (o->full || len == 0) return;
+    memcpy(o->ptr + o->len, p, len);
     o->len += len;
 }
 
-static void ocmi_put_byte(ocmi_out *o, int c)
+static inline void ocmi_put_byte(ocmi_out *o, int c)
 {
-    uint8_t b = (uint8_t)c;
-    ocmi_put(o, &b, 1);
+    if (o->len == o->cap) o->full = 1;
+    if (!o->full) o->ptr[o->len++] = (uint8_t)c;
 }
 
 static void ocmi_put_view(ocmi_out *o, ocm_view v)
@@ -800,7 +821,7 @@ static void ocmi_put_view(ocmi_out *o, ocm_view v)
     ocmi_put(o, v.ptr, v.len);
 }
 
-static void ocmi_put_text(ocmi_out *o, const char *s)
+static inline void ocmi_put_text(ocmi_out *o, const char *s)
 {
     ocmi_put(o, s, strlen(s));
 }
@@ -848,7 +869,7 @@ static void ocmi_put_string(ocmi_out *o, ocm_view v)
 }
 
 /* The members of an object: `{` or `,`, then "key": and the value. */
-static void ocmi_put_key(ocmi_out *o, const char *key)
+static inline void ocmi_put_key(ocmi_out *o, const char *key)
 {
     ocmi_put_byte(o, o->len > 0 && o->ptr[o->len - 1] != '\n' ? ',' : '{');
     ocmi_put_byte(o, '"');
@@ -856,13 +877,13 @@ static void ocmi_put_key(ocmi_out *o, const char *key)
     ocmi_put_text(o, "\":");
 }
 
-static void ocmi_put_text_member(ocmi_out *o, const char *key, ocm_view v)
+static inline void ocmi_put_text_member(ocmi_out *o, const char *key, ocm_view v)
 {
     ocmi_put_key(o, key);
     ocmi_put_string(o, v);
 }
 
-static void ocmi_put_number_member(ocmi_out *o, const char *key, uint64_t n)
+static inline void ocmi_put_number_member(ocmi_out *o, const char *key, uint64_t n)
 {
     ocmi_put_key(o, key);
     ocmi_put_number(o, n);
@@ -881,9 +902,9 @@ static void ocmi_json_space(const uint8_t **p, const uint8_t *end)
     while (*p < end && (**p == ' ' || **p == '\t' || **p == '\n' || **p == '\r')) ++*p;
 }
 
-static int ocmi_json_byte(const uint8_t **p, const uint8_t *end, int c)
+static inline int ocmi_json_byte(const uint8_t **p, const uint8_t *end, int c)
 {
-    ocmi_json_space(p, end);
+    if (*p < end && **p <= ' ') ocmi_json_space(p, end);
     if (*p == end || **p != c) return 0;
     ++*p;
     return 1;
@@ -937,25 +958,30 @@ static size_t ocmi_utf8_encode(uint8_t *out, uint32_t c)
     return n;
 }
 
-/* A string. *raw is what stands between the quotes, *plain that it has no escapes. */
-static int ocmi_json_string(const uint8_t **p, const uint8_t *end, ocm_view *raw, int *plain)
+enum { OCMI_ESCAPED, OCMI_AS_IS, OCMI_PLAIN }; /* a string with escapes, without, and one that is ocmi_plain altogether */
+
+/* A string. *raw is what stands between the quotes. */
+static int ocmi_json_string(const uint8_t **p, const uint8_t *end, ocm_view *raw, int *how)
 {
+    const uint8_t *at;
     uint32_t c;
     if (!ocmi_json_byte(p, end, '"')) return 0;
     raw->ptr = *p;
-    *plain = 1;
-    for (*p += ocmi_plain(*p, (size_t)(end - *p)); *p < end && **p != '"'; *p += ocmi_plain(*p, (size_t)(end - *p))) {
-        if (**p == '\\') {
-            *plain = 0;
-            ++*p;
-            if (!ocmi_json_escape(p, end, &c)) return 0;
+    at = *p + ocmi_plain(*p, (size_t)(end - *p));
+    *how = at < end && *at == '"' ? OCMI_PLAIN : OCMI_AS_IS;
+    for (; at < end && *at != '"'; at += ocmi_plain(at, (size_t)(end - at))) {
+        if (*at == '\\') {
+            *how = OCMI_ESCAPED;
+            at++;
+            if (!ocmi_json_escape(&at, end, &c)) return 0;
         } else {
-            int n = **p < 0x20 ? 0 : ocm_utf8_decode(*p, (size_t)(end - *p), &c);
+            int n = *at < 0x20 ? 0 : ocm_utf8_decode(at, (size_t)(end - at), &c);
             if (n == 0) return 0;
-            *p += n;
+            at += n;
         }
     }
-    raw->len = (size_t)(*p - raw->ptr);
+    raw->len = (size_t)(at - raw->ptr);
+    *p = at;
     return ocmi_json_byte(p, end, '"');
 }
 
@@ -1043,60 +1069,78 @@ static int ocmi_json_skip(const uint8_t **p, const uint8_t *end, int depth)
     return ocmi_json_byte(p, end, close);
 }
 
-/* The members of an object that somebody asked for. Each has one of the three targets. */
+/* A member of an object that somebody asked for, and where in a struct its value goes. */
 typedef struct ocmi_field {
     const char *key;
-    ocm_view *text;
-    uint64_t *number;
-    int *flag;
+    size_t len;
+    enum { OCMI_TEXT, OCMI_NUMBER, OCMI_FLAG } type; /* an ocm_view, a uint64_t, an int */
+    size_t at;
 } ocmi_field;
+
+typedef struct ocmi_found { /* bit i: field i was there, and is a text that is plain */
+    unsigned has, plain;
+} ocmi_found;
+
+#define OCMI_FIELD(key, type, into, member) {key, sizeof key - 1, type, offsetof(into, member)}
 
 #define OCMI_DEPTH 32
 
-static int ocmi_json_field(const uint8_t **p, const uint8_t *end, const ocmi_field *f, uint8_t **scratch)
+static int ocmi_json_text(const uint8_t **p, const uint8_t *end, ocm_view *text, uint8_t **scratch, int *how)
 {
-    int plain, whole;
+    if (!ocmi_json_string(p, end, text, how)) return 0;
+    if (*how != OCMI_ESCAPED) return 1;
+    text->len = ocmi_json_unescape(*text, *scratch);
+    text->ptr = *scratch;
+    *scratch += text->len;
+    return 1;
+}
+
+static int ocmi_json_flag(const uint8_t **p, const uint8_t *end, int *flag)
+{
+    *flag = *p < end && **p == 't';
+    return ocmi_json_word(p, end, *flag ? "true" : "false");
+}
+
+static int ocmi_json_field(const uint8_t **p, const uint8_t *end, const ocmi_field *f, void *into, uint8_t **scratch, int *how)
+{
+    void *value = (uint8_t *)into + f->at;
+    int whole;
     ocmi_json_space(p, end);
-    if (f->text) {
-        if (!ocmi_json_string(p, end, f->text, &plain)) return 0;
-        if (plain) return 1;
-        f->text->len = ocmi_json_unescape(*f->text, *scratch);
-        f->text->ptr = *scratch;
-        *scratch += f->text->len;
-        return 1;
-    }
-    if (f->number) return ocmi_json_number(p, end, f->number, &whole) && whole;
-    *f->flag = *p < end && **p == 't';
-    return ocmi_json_word(p, end, *f->flag ? "true" : "false");
+    if (f->type == OCMI_TEXT) return ocmi_json_text(p, end, (ocm_view *)value, scratch, how);
+    if (f->type == OCMI_NUMBER) return ocmi_json_number(p, end, (uint64_t *)value, &whole) && whole;
+    return ocmi_json_flag(p, end, (int *)value);
 }
 
 static size_t ocmi_field_find(const ocmi_field *f, size_t count, ocm_view key)
 {
     size_t i;
     for (i = 0; i < count; i++)
-        if (key.len && f[i].key[0] == (char)key.ptr[0] && ocm_view_equal(key, ocm_text(f[i].key))) break;
+        if (key.len == f[i].len && memcmp(key.ptr, f[i].key, key.len) == 0) break;
     return i;
 }
 
-/* A whole object. Of a key that comes twice the last value stays. *has gets bit i when field i was there. */
-static int ocmi_json_object(ocm_view json, const ocmi_field *f, size_t count, uint8_t *scratch, unsigned *has)
+/* A whole object into a struct. Of a key that comes twice the last value stays. */
+static int ocmi_json_object(ocm_view json, const ocmi_field *f, size_t count, void *into, uint8_t *scratch, ocmi_found *found)
 {
     const uint8_t *p = json.ptr, *end = json.ptr + json.len;
     uint8_t short_key[128]; /* an escaped key of more bytes is none of ours */
     ocm_view key;
     size_t i;
-    int plain;
-    *has = 0;
+    int how;
+    found->has = found->plain = 0;
     if (!ocmi_json_byte(&p, end, '{')) return OCM_E_BAD;
     if (!ocmi_json_byte(&p, end, '}')) {
         do {
-            if (!ocmi_json_string(&p, end, &key, &plain)) return OCM_E_BAD;
-            if (!plain && key.len <= sizeof short_key) key = ocmi_view(short_key, ocmi_json_unescape(key, short_key));
+            if (!ocmi_json_string(&p, end, &key, &how)) return OCM_E_BAD;
+            if (how == OCMI_ESCAPED && key.len <= sizeof short_key) key = ocmi_view(short_key, ocmi_json_unescape(key, short_key));
             if (!ocmi_json_byte(&p, end, ':')) return OCM_E_BAD;
             i = ocmi_field_find(f, count, key);
-            if (i == count ? !ocmi_json_skip(&p, end, OCMI_DEPTH) : !ocmi_json_field(&p, end, &f[i], &scratch))
+            if (i == count ? !ocmi_json_skip(&p, end, OCMI_DEPTH) : !ocmi_json_field(&p, end, &f[i], into, &scratch, &how))
                 return OCM_E_BAD;
-            if (i < count) *has |= 1u << i;
+            if (i == count) continue;
+            found->has |= 1u << i;
+            if (how == OCMI_PLAIN) found->plain |= 1u << i;
+            else found->plain &= ~(1u << i);
         } while (ocmi_json_byte(&p, end, ','));
         if (!ocmi_json_byte(&p, end, '}')) return OCM_E_BAD;
     }
@@ -1168,24 +1212,47 @@ OCM_API int ocm_datagram_encode(uint8_t *out, size_t cap, ocm_view room, ocm_vie
     return ocmi_out_close(&o);
 }
 
-OCM_API int ocm_message_decode(ocm_view json, uint8_t *scratch, ocm_message *m)
+/* *plain: which of the texts (OCM_HAS_) are plain. */
+static int ocmi_message_decode(ocm_view json, uint8_t *scratch, ocm_message *m, unsigned *plain)
 {
-    const ocmi_field f[] = {/* in the order of OCM_HAS_ */
-        {"sender", &m->sender, NULL, NULL}, {"operation", NULL, &m->operation, NULL},
-        {"username", &m->username, NULL, NULL}, {"message", &m->text, NULL, NULL},
-        {"seq", NULL, &m->seq, NULL}, {"first", NULL, &m->first, NULL},
-        {"id", NULL, &m->id, NULL}, {"count", NULL, &m->count, NULL}};
+    static const ocmi_field f[] = {/* in the order of OCM_HAS_ */
+        OCMI_FIELD("sender", OCMI_TEXT, ocm_message, sender), OCMI_FIELD("operation", OCMI_NUMBER, ocm_message, operation),
+        OCMI_FIELD("username", OCMI_TEXT, ocm_message, username), OCMI_FIELD("message", OCMI_TEXT, ocm_message, text),
+        OCMI_FIELD("seq", OCMI_NUMBER, ocm_message, seq), OCMI_FIELD("first", OCMI_NUMBER, ocm_message, first),
+        OCMI_FIELD("id", OCMI_NUMBER, ocm_message, id), OCMI_FIELD("count", OCMI_NUMBER, ocm_message, count)};
+    ocmi_found found;
+    int result;
     memset(m, 0, sizeof *m);
-    return ocmi_json_object(json, f, 8, scratch, &m->has);
+    result = ocmi_json_object(json, f, 8, m, scratch, &found);
+    m->has = found.has;
+    *plain = found.plain;
+    return result;
 }
 
-static void ocmi_put_message(ocmi_out *o, const ocm_message *m)
+OCM_API int ocm_message_decode(ocm_view json, uint8_t *scratch, ocm_message *m)
+{
+    unsigned plain;
+    return ocmi_message_decode(json, scratch, m, &plain);
+}
+
+static void ocmi_put_text_as_is(ocmi_out *o, const char *key, ocm_view v)
+{
+    ocmi_put_key(o, key);
+    ocmi_put_byte(o, '"');
+    ocmi_put_view(o, v);
+    ocmi_put_byte(o, '"');
+}
+
+/* Of the texts, those in as_is (OCM_HAS_) need no escapes. */
+static void ocmi_put_message(ocmi_out *o, const ocm_message *m, unsigned as_is)
 {
     if (m->has == 0) ocmi_put_byte(o, '{');
-    if (m->has & OCM_HAS_SENDER) ocmi_put_text_member(o, "sender", m->sender);
+    if (m->has & as_is & OCM_HAS_SENDER) ocmi_put_text_as_is(o, "sender", m->sender);
+    else if (m->has & OCM_HAS_SENDER) ocmi_put_text_member(o, "sender", m->sender);
     if (m->has & OCM_HAS_OPERATION) ocmi_put_number_member(o, "operation", m->operation);
     if (m->has & OCM_HAS_USERNAME) ocmi_put_text_member(o, "username", m->username);
-    if (m->has & OCM_HAS_TEXT) ocmi_put_text_member(o, "message", m->text);
+    if (m->has & as_is & OCM_HAS_TEXT) ocmi_put_text_as_is(o, "message", m->text);
+    else if (m->has & OCM_HAS_TEXT) ocmi_put_text_member(o, "message", m->text);
     if (m->has & OCM_HAS_SEQ) ocmi_put_number_member(o, "seq", m->seq);
     if (m->has & OCM_HAS_FIRST) ocmi_put_number_member(o, "first", m->first);
     if (m->has & OCM_HAS_ID) ocmi_put_number_member(o, "id", m->id);
@@ -1196,7 +1263,7 @@ static void ocmi_put_message(ocmi_out *o, const ocm_message *m)
 OCM_API int ocm_message_encode(uint8_t *out, size_t cap, const ocm_message *m)
 {
     ocmi_out o = ocmi_out_open(out, cap);
-    ocmi_put_message(&o, m);
+    ocmi_put_message(&o, m, 0);
     return ocmi_out_close(&o);
 }
 
@@ -1209,13 +1276,14 @@ static int ocmi_form(int state, ocm_view payload)
 
 static int ocmi_request_json(ocm_view json, uint8_t *scratch, ocm_request *q)
 {
-    const ocmi_field f[] = {
-        {"port", NULL, &q->port, NULL}, {"username", &q->name, NULL, NULL}, {"password", &q->password, NULL, NULL},
-        {"token", &q->token, NULL, NULL}, {"ip", &q->ip, NULL, NULL}, {"ocm", NULL, &q->level, NULL}};
-    unsigned has;
-    if (ocmi_json_object(json, f, 6, scratch, &has) < 0) return OCM_E_BAD;
+    static const ocmi_field f[] = {
+        OCMI_FIELD("port", OCMI_NUMBER, ocm_request, port), OCMI_FIELD("username", OCMI_TEXT, ocm_request, name),
+        OCMI_FIELD("password", OCMI_TEXT, ocm_request, password), OCMI_FIELD("token", OCMI_TEXT, ocm_request, token),
+        OCMI_FIELD("ip", OCMI_TEXT, ocm_request, ip), OCMI_FIELD("ocm", OCMI_NUMBER, ocm_request, level)};
+    ocmi_found found;
+    if (ocmi_json_object(json, f, 6, q, scratch, &found) < 0) return OCM_E_BAD;
     if (q->password.len > OCM_NAME_MAX) return OCM_E_BAD;
-    if (has & 1 && (q->port < 1024 || q->port > 65535)) return OCM_E_BAD;
+    if (found.has & 1 && (q->port < 1024 || q->port > 65535)) return OCM_E_BAD;
     return 1;
 }
 
@@ -1265,28 +1333,31 @@ static int ocmi_outcome_text(ocm_view v, ocm_outcome *o)
 
 OCM_API int ocm_outcome_decode(const ocm_frame *f, uint8_t *scratch, ocm_outcome *o)
 {
+    static const ocmi_field number[] = {{"status", 6, OCMI_NUMBER, 0}, {"status_code", 11, OCMI_NUMBER, 0}};
+    static const ocmi_field words[] = {
+        OCMI_FIELD("message", OCMI_TEXT, ocm_outcome, why), OCMI_FIELD("token", OCMI_TEXT, ocm_outcome, token),
+        OCMI_FIELD("user_token", OCMI_TEXT, ocm_outcome, token), OCMI_FIELD("ocm", OCMI_NUMBER, ocm_outcome, level),
+        OCMI_FIELD("idle", OCMI_NUMBER, ocm_outcome, idle), OCMI_FIELD("seq", OCMI_NUMBER, ocm_outcome, seq),
+        OCMI_FIELD("log", OCMI_NUMBER, ocm_outcome, log)};
     uint64_t status = 0;
-    unsigned has;
-    const ocmi_field number[] = {{"status", NULL, &status, NULL}, {"status_code", NULL, &status, NULL}};
-    const ocmi_field words[] = {
-        {"message", &o->why, NULL, NULL}, {"token", &o->token, NULL, NULL}, {"user_token", &o->token, NULL, NULL},
-        {"ocm", NULL, &o->level, NULL}, {"idle", NULL, &o->idle, NULL}, {"seq", NULL, &o->seq, NULL}, {"log", NULL, &o->log, NULL}};
+    ocmi_found found;
     memset(o, 0, sizeof *o);
     if (f->payload.len == 0 || f->payload.ptr[0] != '{') return ocmi_outcome_text(f->payload, o);
-    if (ocmi_json_object(f->payload, number, 2, scratch, &has) < 0 || status < 200 || status > 599) return OCM_E_BAD;
+    if (ocmi_json_object(f->payload, number, 2, &status, scratch, &found) < 0 || status < 200 || status > 599) return OCM_E_BAD;
     o->status = (int)status; /* first: a refusal of seed A's has null for a token */
-    if (ocmi_json_object(f->payload, words, status < 300 ? 7 : 1, scratch, &has) < 0) return OCM_E_BAD;
+    if (ocmi_json_object(f->payload, words, status < 300 ? 7 : 1, o, scratch, &found) < 0) return OCM_E_BAD;
     return status >= 300 || (o->token.len >= 1 && o->token.len <= OCM_TOKEN_MAX) ? 1 : OCM_E_BAD;
 }
 
 OCM_API int ocm_listed_decode(ocm_view json, uint8_t *scratch, ocm_listed *l)
 {
-    const ocmi_field f[] = {
-        {"room", &l->room, NULL, NULL}, {"username", &l->username, NULL, NULL}, {"size", NULL, &l->size, NULL},
-        {"password_required", NULL, NULL, &l->password}, {"host", NULL, NULL, &l->host}, {"more", NULL, NULL, &l->more}};
-    unsigned has;
+    static const ocmi_field f[] = {
+        OCMI_FIELD("room", OCMI_TEXT, ocm_listed, room), OCMI_FIELD("username", OCMI_TEXT, ocm_listed, username),
+        OCMI_FIELD("size", OCMI_NUMBER, ocm_listed, size), OCMI_FIELD("password_required", OCMI_FLAG, ocm_listed, password),
+        OCMI_FIELD("host", OCMI_FLAG, ocm_listed, host), OCMI_FIELD("more", OCMI_FLAG, ocm_listed, more)};
+    ocmi_found found;
     memset(l, 0, sizeof *l);
-    return ocmi_json_object(json, f, 6, scratch, &has);
+    return ocmi_json_object(json, f, 6, l, scratch, &found);
 }
 
 OCM_API size_t ocm_pick(const ocm_view *servers, size_t count, ocm_view room)
@@ -1307,7 +1378,7 @@ OCM_API size_t ocm_pick(const ocm_view *servers, size_t count, ocm_view room)
 
 /* ---- 5. Registry: memory ---- */
 
-#define OCMI_UNIT 64u /* bytes: entries of the log begin at multiples of it */
+#define OCMI_UNIT 32u /* bytes: entries of the log begin at multiples of it */
 #define OCMI_ENTRY_MAX 8192u /* bytes that no entry exceeds: OCM_SPEECH_MAX bounds its JSON and its text */
 #define OCMI_ENTRY_UNITS (OCMI_ENTRY_MAX / OCMI_UNIT)
 #define OCMI_LOG_MIN 65536u
@@ -1333,7 +1404,7 @@ static void ocmi_table_remove(ocmi_table *t, uint64_t hash, uint32_t slot)
 
 static size_t ocmi_aligned(size_t n)
 {
-    return (n + 63) & ~(size_t)63;
+    return (n + 127) & ~(size_t)127;
 }
 
 /* The next `bytes` of the block; NULL while only the size is asked for. */
@@ -1356,9 +1427,11 @@ static void ocmi_carve_table(ocmi_table *t, uint8_t *mem, size_t *at, uint32_t s
 /* The one place that knows how the block is divided: with mem NULL it only adds up. */
 static size_t ocmi_layout(ocm_registry *g, uint8_t *mem)
 {
-    size_t at = ocmi_aligned(sizeof *g);
+    size_t at = ocmi_aligned(sizeof *g), kind;
     uint32_t log = g->limits.log < OCMI_LOG_MIN ? OCMI_LOG_MIN : g->limits.log;
+    if (mem) mem += ocmi_aligned((uintptr_t)mem) - (uintptr_t)mem;
     OCM_ASSERT(g->limits.rooms > 0 && g->limits.members > 0 && g->limits.idle > 0);
+    OCM_ASSERT(g->limits.train > 0 && g->limits.train <= 32);
     OCM_ASSERT((size_t)g->limits.rooms < SIZE_MAX / 4096 && g->limits.rooms < 1u << 30);
     OCM_ASSERT((size_t)g->limits.members < SIZE_MAX / 4096 && g->limits.members < 1u << 30);
     g->log_units = log / OCMI_UNIT;
@@ -1368,11 +1441,16 @@ static size_t ocmi_layout(ocm_registry *g, uint8_t *mem)
     g->long_name = (uint8_t *)ocmi_carve(mem, &at, OCM_NAME_MAX * ((size_t)g->long_names + 1));
     g->long_next = (uint32_t *)ocmi_carve(mem, &at, sizeof(uint32_t) * ((size_t)g->long_names + 1));
     g->log = (uint8_t *)ocmi_carve(mem, &at, (size_t)g->log_units * OCMI_UNIT);
+    for (kind = 0; kind < OCMI_KINDS; kind++) {
+        ocmi_draft *d = &g->draft[kind];
+        d->cap = kind == OCMI_LEVEL_1 && g->limits.train > 3 ? (size_t)g->limits.train * OCM_BATCH_MAX : OCM_DATAGRAM_MAX;
+        d->bytes = (uint8_t *)ocmi_carve(mem, &at, d->cap);
+    }
     ocmi_carve_table(&g->rooms, mem, &at, g->limits.rooms);
     ocmi_carve_table(&g->tokens, mem, &at, g->limits.members);
     ocmi_carve_table(&g->names, mem, &at, g->limits.members);
     ocmi_carve_table(&g->entries, mem, &at, g->log_units);
-    return at;
+    return at + 127; /* mem may begin anywhere */
 }
 
 OCM_API ocm_limits ocm_limits_default(void)
@@ -1383,6 +1461,7 @@ OCM_API ocm_limits ocm_limits_default(void)
     l.log = 4u << 20;
     l.idle = 300;
     l.rate = 50;
+    l.train = 1;
     return l;
 }
 
@@ -1425,18 +1504,21 @@ static ocmi_entry *ocmi_entry_at(const ocm_registry *g, uint32_t unit)
     return (ocmi_entry *)(void *)(g->log + (size_t)unit * OCMI_UNIT);
 }
 
-static uint64_t ocmi_entry_hash(uint32_t room, uint64_t seq)
+/* The entries of a room follow one another in the table, as they are used. Where they begin nobody can tell, so nobody can make
+   chains long with rooms that begin at one place. */
+static uint64_t ocmi_entry_hash(const ocmi_room *r, uint64_t seq)
 {
-    return (seq + ((uint64_t)room << 32)) * 0x9E3779B97F4A7C15u;
+    return (r->base + seq) << 32;
 }
 
 /* Entry seq of a room, NULL when it is overwritten or yet to come. */
 static const ocmi_entry *ocmi_entry_find(const ocm_registry *g, uint32_t room, uint64_t seq)
 {
-    uint32_t slot = *ocmi_table_at(&g->entries, ocmi_entry_hash(room, seq));
+    const ocmi_room *r = &g->room[room];
+    uint32_t slot = *ocmi_table_at(&g->entries, ocmi_entry_hash(r, seq));
     for (; slot; slot = g->entries.next[slot]) {
         const ocmi_entry *e = ocmi_entry_at(g, slot - 1);
-        if (e->seq == seq && e->room == room && e->life == g->room[room].life) return e;
+        if (e->seq == seq && e->room == room && e->life == r->life) return e;
     }
     return NULL;
 }
@@ -1451,7 +1533,7 @@ static int ocmi_log_evict(ocm_registry *g)
             if (e->seq > r->done) return 0;
             r->first = e->seq + 1;
         }
-        ocmi_table_remove(&g->entries, ocmi_entry_hash(e->room, e->seq), g->log_tail + 1);
+        ocmi_table_remove(&g->entries, ocmi_entry_hash(r, e->seq), g->log_tail + 1);
     }
     g->log_used -= e->units;
     g->log_tail += e->units;
@@ -1468,7 +1550,7 @@ static int ocmi_log_reserve(ocm_registry *g)
     if (fill) {
         ocmi_entry *e = ocmi_entry_at(g, g->log_head);
         e->room = 0;
-        e->units = fill;
+        e->units = (uint16_t)fill;
         g->log_used += fill;
         g->log_head = 0;
     }
@@ -1494,8 +1576,8 @@ static void ocmi_put_words(ocmi_out *o, const ocm_message *m)
     ocmi_put_view(o, m->text);
 }
 
-/* Writes m as the room's next entry. After ocmi_log_reserve it cannot fail. */
-static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_message *m)
+/* Writes m as the room's next entry; as_is as in ocmi_put_message. After ocmi_log_reserve it cannot fail. */
+static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_message *m, unsigned as_is)
 {
     ocmi_room *r = &g->room[room];
     ocmi_entry *e = ocmi_entry_at(g, g->log_head);
@@ -1503,19 +1585,18 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
     OCM_ASSERT(g->log_units - g->log_used >= OCMI_ENTRY_UNITS);
     m->seq = ++r->seq;
     m->has |= OCM_HAS_SEQ;
-    ocmi_put_message(&o, m);
+    ocmi_put_message(&o, m, as_is);
     ocmi_put_byte(&o, '\n');
     e->json_len = (uint16_t)o.len;
-    ocmi_put_words(&o, m);
+    if (r->texts) ocmi_put_words(&o, m);
     OCM_ASSERT(!o.full);
     e->text_len = (uint16_t)(o.len - e->json_len);
     e->seq = m->seq;
     e->room = room;
     e->life = r->life;
     e->sender = sender;
-    e->units = (uint32_t)((sizeof *e + o.len + OCMI_UNIT - 1) / OCMI_UNIT);
-    ocmi_table_add(&g->entries, ocmi_entry_hash(room, e->seq), g->log_head + 1);
-    r->newest = g->log_head;
+    e->units = (uint16_t)((sizeof *e + o.len + OCMI_UNIT - 1) / OCMI_UNIT);
+    ocmi_table_add(&g->entries, ocmi_entry_hash(r, e->seq), g->log_head + 1);
     g->log_used += e->units;
     g->log_head += e->units;
     if (g->log_head == g->log_units) g->log_head = 0;
@@ -1563,9 +1644,20 @@ static uint64_t ocmi_name_hash(const ocm_registry *g, uint32_t room, ocm_view na
     return ocmi_hash(g->key, name) ^ (uint64_t)room * 0x9E3779B97F4A7C15u;
 }
 
-static uint64_t ocmi_token_hash(const ocm_registry *g, const uint8_t *token)
+/* Tokens are random and made here, so nobody can choose some that share a chain, and they need no key. */
+static uint64_t ocmi_token_hash(const uint8_t *token)
 {
-    return ocmi_hash(g->key, ocmi_view(token, OCM_TOKEN_LEN));
+    uint64_t x = ocmi_load64(token);
+    return (x ^ x >> 32) * 0x9E3779B97F4A7C15u;
+}
+
+/* Takes the same time wherever they differ. */
+static int ocmi_token_equal(const uint8_t *a, const uint8_t *b)
+{
+    uint64_t differ = 0;
+    int i;
+    for (i = 0; i < OCM_TOKEN_LEN; i += 8) differ |= ocmi_load64(a + i) ^ ocmi_load64(b + i);
+    return differ == 0;
 }
 
 static uint32_t ocmi_room_find(const ocm_registry *g, ocm_view name)
@@ -1588,10 +1680,17 @@ static uint32_t ocmi_token_find(const ocm_registry *g, ocm_view token)
 {
     uint32_t slot;
     if (token.len != OCM_TOKEN_LEN) return 0;
-    /* A comparison that stops early tells a stranger nothing: its time depends on a chain that the key hides. */
-    slot = *ocmi_table_at(&g->tokens, ocmi_token_hash(g, token.ptr));
-    while (slot && memcmp(g->member[slot].token, token.ptr, OCM_TOKEN_LEN) != 0) slot = g->tokens.next[slot];
+    slot = *ocmi_table_at(&g->tokens, ocmi_token_hash(token.ptr));
+    while (slot && !ocmi_token_equal(g->member[slot].token, token.ptr)) slot = g->tokens.next[slot];
     return slot && g->room[g->member[slot].room].listed ? slot : 0;
+}
+
+static uint32_t ocmi_room_base(const ocm_registry *g, uint32_t slot)
+{
+    uint8_t bytes[4];
+    int i;
+    for (i = 0; i < 4; i++) bytes[i] = (uint8_t)(slot >> (8 * i));
+    return (uint32_t)ocmi_hash(g->key, ocmi_view(bytes, 4));
 }
 
 static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password)
@@ -1605,6 +1704,7 @@ static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password
     r->first = 1;
     r->listed = 1;
     r->locked = password.len > 0;
+    r->base = ocmi_room_base(g, slot);
     r->password = ocmi_hash(g->key, password);
     r->head[0] = (uint8_t)name.len;
     r->head[1] = OCM_TOKEN_LEN;
@@ -1636,6 +1736,9 @@ static void ocmi_room_close(ocm_registry *g, uint32_t room, int why)
 static void ocmi_room_free(ocm_registry *g, uint32_t room)
 {
     ocmi_room *r = &g->room[room];
+    int kind;
+    for (kind = 0; kind < OCMI_KINDS; kind++)
+        if (g->draft[kind].room == room) g->draft[kind].room = 0;
     r->life++;
     r->next = g->room_free;
     g->room_free = room;
@@ -1695,7 +1798,7 @@ static void ocmi_tell(ocm_registry *g, uint32_t slot, int operation, const char 
     n.operation = (uint64_t)operation;
     n.username = ocmi_member_name(g, m);
     n.text = ocmi_view(words, o.len);
-    ocmi_log_add(g, m->room, 0, &n);
+    ocmi_log_add(g, m->room, 0, &n, 0);
 }
 
 static int ocmi_member_fits(const ocm_registry *g, ocm_view name)
@@ -1707,6 +1810,7 @@ static int ocmi_member_fits(const ocm_registry *g, ocm_view name)
 static void ocmi_name_set(ocm_registry *g, ocmi_member *m, ocm_view name)
 {
     m->name_len = (uint8_t)name.len;
+    m->name_json = (uint16_t)ocmi_escaped_len(name);
     if (name.len > OCMI_NAME_SHORT) {
         m->long_name = ocmi_slot(&g->long_free, &g->long_top, g->long_names, &g->long_next[g->long_free]);
         OCM_ASSERT(m->long_name != 0);
@@ -1724,6 +1828,11 @@ static void ocmi_token_make(uint8_t token[OCM_TOKEN_LEN], const uint8_t random[1
     }
 }
 
+static int ocmi_gets_text(const ocmi_member *m)
+{
+    return m->kind == OCM_FORM_TEXT || m->kind == OCM_FORM_SEED_A;
+}
+
 /* A new member of a room; its own notice is in the log, but not for itself. Needs ocmi_member_fits. */
 static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_request *q, const ocm_addr *at, uint64_t now,
                                 const uint8_t random[16])
@@ -1735,11 +1844,11 @@ static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_reques
     memset(m, 0, sizeof *m);
     m->addr = *at;
     m->room = room;
-    m->form = (uint8_t)q->form;
-    m->level = q->level > 0;
+    m->kind = (uint8_t)(q->level ? (int)OCMI_LEVEL_1 : q->form);
+    r->texts += (uint32_t)ocmi_gets_text(m);
     ocmi_name_set(g, m, q->name);
     ocmi_token_make(m->token, random);
-    ocmi_table_add(&g->tokens, ocmi_token_hash(g, m->token), slot);
+    ocmi_table_add(&g->tokens, ocmi_token_hash(m->token), slot);
     ocmi_table_add(&g->names, ocmi_name_hash(g, room, q->name), slot);
     ocmi_idle_add(g, slot, now);
     m->next = r->first_member;
@@ -1761,7 +1870,7 @@ static void ocmi_member_forget(ocm_registry *g, uint32_t slot, int why)
     m->until = g->room[m->room].seq;
     m->asked = 0;
     m->status = m->notice = 0;
-    ocmi_table_remove(&g->tokens, ocmi_token_hash(g, m->token), slot);
+    ocmi_table_remove(&g->tokens, ocmi_token_hash(m->token), slot);
     ocmi_table_remove(&g->names, ocmi_name_hash(g, m->room, ocmi_member_name(g, m)), slot);
     ocmi_idle_remove(g, slot);
     g->room[m->room].size--;
@@ -1802,6 +1911,7 @@ static void ocmi_member_free(ocm_registry *g, uint32_t slot)
     else r->first_member = m->next;
     if (m->next) g->member[m->next].prev = m->prev;
     if (r->cursor == slot) r->cursor = m->next;
+    r->texts -= (uint32_t)ocmi_gets_text(m);
     m->why = OCMI_GONE;
     if (!m->due) ocmi_member_give_back(g, slot); /* else the queue holds it; it is given back as it comes up there */
 }
@@ -1819,66 +1929,141 @@ static int ocmi_rate(const ocm_registry *g, ocmi_member *m, uint64_t now)
 
 /* ---- 5. Registry: output ---- */
 
-static void ocmi_event_part(ocm_event *ev, ocm_view v)
-{
-    ev->part[ev->parts++] = v;
-    ev->len += v.len;
-}
-
-static void ocmi_event_open(const ocm_registry *g, uint32_t slot, ocm_event *ev)
+/* Begins what is to be sent to a member: with the header, in the forms that have one. */
+static ocmi_out ocmi_draft_open(ocm_registry *g, uint32_t slot)
 {
     const ocmi_member *m = &g->member[slot];
     const ocmi_room *r = &g->room[m->room];
-    ev->to = m->addr;
-    ev->member = slot;
-    ev->out = NULL;
-    ev->parts = 0;
-    ev->len = 0;
-    if (m->form == OCM_FORM_TEXT) return; /* gets bare messages */
-    ocmi_event_part(ev, ocmi_view(r->head, 2u + r->head[0]));
-    ocmi_event_part(ev, ocmi_view(m->token, OCM_TOKEN_LEN));
-}
-
-/* An entry in the member's own form. */
-static ocm_view ocmi_entry_view(const ocmi_entry *e, const ocmi_member *m)
-{
-    const uint8_t *p = (const uint8_t *)e + sizeof *e;
-    if (m->form != OCM_FORM_JSON) return ocmi_view(p + e->json_len, e->text_len);
-    return ocmi_view(p, m->level ? e->json_len : e->json_len - 1u);
-}
-
-/* Entries *at + 1 to last: one that the member does not have of itself, or as many as may share a datagram. Moves *at. */
-static int ocmi_deliver(const ocm_registry *g, uint32_t slot, uint64_t *at, uint64_t last, ocm_event *ev)
-{
-    const ocmi_member *m = &g->member[slot];
-    const ocmi_room *r = &g->room[m->room];
-    uint64_t fresh = r->seq > r->done ? r->seq : 0; /* an entry that is still to be sent is found without the table */
-    int head;
-    ocmi_event_open(g, slot, ev);
-    for (head = ev->parts; *at < last && ev->parts < OCM_PARTS; ++*at) {
-        const ocmi_entry *e = *at + 1 == fresh ? ocmi_entry_at(g, r->newest) : ocmi_entry_find(g, m->room, *at + 1);
-        if (!e || (e->sender == slot && !m->level)) continue;
-        if (ev->parts > head && ev->len + e->json_len > OCM_BATCH_MAX) break;
-        ocmi_event_part(ev, ocmi_entry_view(e, m));
-        if (m->level) continue;
-        ++*at;
-        break;
+    ocmi_draft *d = &g->draft[m->kind];
+    ocmi_out o = ocmi_out_open(d->bytes, d->cap);
+    d->room = d->except = 0;
+    if (m->kind != OCM_FORM_TEXT) {
+        ocmi_put(&o, r->head, 2u + r->head[0]);
+        ocmi_put(&o, m->token, OCM_TOKEN_LEN);
     }
-    return ev->parts > head;
+    d->head = o.len;
+    return o;
 }
 
-/* A message from the server to this member alone, in its own form; it is written into the event. */
-static int ocmi_event_own(const ocm_registry *g, uint32_t slot, const ocm_message *n, ocm_event *ev)
+static void ocmi_draft_close(ocmi_draft *d, const ocmi_out *o, size_t each)
+{
+    OCM_ASSERT(!o->full);
+    d->len = o->len;
+    d->each = each;
+}
+
+/* For a member of level 1: all entries after `at`, up to last, that a train can hold. Its datagrams are filled up with newlines. */
+static void ocmi_draft_batch(ocm_registry *g, uint32_t slot, uint64_t at, uint64_t last)
+{
+    const uint32_t room = g->member[slot].room;
+    ocmi_draft *d = &g->draft[OCMI_LEVEL_1];
+    ocmi_out o = ocmi_draft_open(g, slot);
+    size_t begin = 0; /* of the datagram being filled */
+    uint32_t count = 1;
+    d->after = at;
+    for (; at < last; at++) {
+        const ocmi_entry *e = ocmi_entry_find(g, room, at + 1);
+        size_t used = o.len - begin;
+        if (!e) continue;
+        if (used > d->head && used + e->json_len > OCM_BATCH_MAX) {
+            if (count++ == g->limits.train || used > OCM_BATCH_MAX || d->head + e->json_len > OCM_BATCH_MAX) break;
+            while (o.len - begin < OCM_BATCH_MAX) ocmi_put_byte(&o, '\n');
+            begin = o.len;
+            ocmi_put(&o, d->bytes, d->head);
+        }
+        ocmi_put(&o, (const uint8_t *)e + sizeof *e, e->json_len);
+    }
+    d->room = room;
+    d->reached = at;
+    d->full = at < last;
+    ocmi_draft_close(d, &o, begin ? OCM_BATCH_MAX : o.len);
+}
+
+/* For any other member: one entry, in its own form. */
+static void ocmi_draft_entry(ocm_registry *g, uint32_t slot, const ocmi_entry *e)
 {
     const ocmi_member *m = &g->member[slot];
-    ocmi_out o = ocmi_out_open(ev->own, sizeof ev->own);
-    ocmi_event_open(g, slot, ev);
-    if (m->form == OCM_FORM_JSON) ocmi_put_message(&o, n);
-    else ocmi_put_words(&o, n);
-    if (m->level) ocmi_put_byte(&o, '\n');
-    OCM_ASSERT(!o.full);
-    ocmi_event_part(ev, ocmi_view(ev->own, o.len));
+    const uint8_t *p = (const uint8_t *)e + sizeof *e;
+    ocmi_draft *d = &g->draft[m->kind];
+    ocmi_out o = ocmi_draft_open(g, slot);
+    if (ocmi_gets_text(m)) ocmi_put(&o, p + e->json_len, e->text_len);
+    else ocmi_put(&o, p, e->json_len - 1u); /* without its newline */
+    d->room = m->room;
+    d->except = e->sender;
+    d->after = e->seq - 1;
+    d->reached = e->seq;
+    d->full = 1;
+    ocmi_draft_close(d, &o, o.len);
+}
+
+static int ocmi_draft_serves(const ocmi_draft *d, uint32_t slot, uint32_t room, uint64_t at, uint64_t last)
+{
+    return d->room == room && d->after == at && d->except != slot && (d->reached == last || (d->full && d->reached < last));
+}
+
+static inline void ocmi_draft_readdress(ocmi_draft *d, const ocmi_member *m)
+{
+    size_t at;
+    for (at = d->head; d->head && at < d->len; at += d->each) memcpy(d->bytes + at - OCM_TOKEN_LEN, m->token, OCM_TOKEN_LEN);
+}
+
+/* The next entry after *at, up to last, that the member did not say itself; NULL when there is none. Moves *at behind it. */
+static const ocmi_entry *ocmi_entry_next(const ocm_registry *g, uint32_t slot, uint64_t *at, uint64_t last)
+{
+    while (*at < last) {
+        const ocmi_entry *e = ocmi_entry_find(g, g->member[slot].room, ++*at);
+        if (e && e->sender != slot) return e;
+    }
+    return NULL;
+}
+
+/* The member's draft as an event. */
+static inline int ocmi_event(ocm_registry *g, uint32_t slot, ocm_event *ev)
+{
+    ocmi_member *m = &g->member[slot];
+    const ocmi_draft *d = &g->draft[m->kind];
+    ev->to = m->addr;
+    ev->ptr = d->bytes;
+    ev->len = d->len;
+    ev->each = d->each;
+    ev->out = NULL;
+    ev->member = slot;
+    if (m->failures && m->sends < 2) m->sends++;
     return 1;
+}
+
+/* Of the entries after *at, up to last: one that the member does not have of itself, or as many as fit. Moves *at. */
+static int ocmi_deliver(ocm_registry *g, uint32_t slot, uint64_t *at, uint64_t last, ocm_event *ev)
+{
+    const ocmi_member *m = &g->member[slot];
+    ocmi_draft *d = &g->draft[m->kind];
+    if (*at >= last) return 0;
+    if (ocmi_draft_serves(d, slot, m->room, *at, last)) {
+        ocmi_draft_readdress(d, m);
+    } else if (m->kind == OCMI_LEVEL_1) {
+        ocmi_draft_batch(g, slot, *at, last);
+    } else {
+        const ocmi_entry *e = ocmi_entry_next(g, slot, at, last);
+        if (!e) return 0;
+        ocmi_draft_entry(g, slot, e);
+    }
+    *at = d->reached;
+    return d->len > d->head && ocmi_event(g, slot, ev);
+}
+
+/* A message from the server to this member alone, in its own form. */
+static int ocmi_event_own(ocm_registry *g, uint32_t slot, const ocm_message *n, ocm_event *ev)
+{
+    const ocmi_member *m = &g->member[slot];
+    ocmi_out o = ocmi_draft_open(g, slot);
+    ocmi_out text = ocmi_out_open(o.ptr + o.len, o.cap - o.len); /* of its own: an object begins with a brace, whatever stands before */
+    if (ocmi_gets_text(m)) ocmi_put_words(&text, n);
+    else ocmi_put_message(&text, n, 0);
+    if (m->kind == OCMI_LEVEL_1) ocmi_put_byte(&text, '\n');
+    OCM_ASSERT(!text.full);
+    o.len += text.len;
+    ocmi_draft_close(&g->draft[m->kind], &o, o.len);
+    return ocmi_event(g, slot, ev);
 }
 
 static ocm_message ocmi_own(int operation, unsigned has)
@@ -2025,11 +2210,25 @@ static int ocmi_busy_next(ocm_registry *g, ocm_event *ev)
     return 0;
 }
 
+/* The usual step of a fan-out: the next member of the round gets what the one before it got, and nothing else. 0 when it is not so. */
+static inline int ocmi_fan_out(ocm_registry *g, ocm_event *ev)
+{
+    ocmi_room *r = &g->room[g->busy_head];
+    uint32_t slot = r->cursor;
+    ocmi_member *m = &g->member[slot];
+    ocmi_draft *d = &g->draft[m->kind];
+    if (slot == 0 || !r->listed || m->due || m->why) return 0;
+    if (d->room != g->busy_head || d->after != m->sent || d->reached != r->seq || d->except == slot) return 0;
+    ocmi_draft_readdress(d, m);
+    m->sent = r->seq;
+    r->cursor = m->next;
+    return ocmi_event(g, slot, ev);
+}
+
 OCM_API int ocm_registry_next(ocm_registry *g, ocm_event *ev)
 {
-    if (!ocmi_due_next(g, ev) && !ocmi_busy_next(g, ev)) return 0;
-    g->counts.events++;
-    if (!ev->out && g->member[ev->member].sends < 255) g->member[ev->member].sends++;
+    if ((g->due_head || !ocmi_fan_out(g, ev)) && !ocmi_due_next(g, ev) && !ocmi_busy_next(g, ev)) return 0;
+    g->counts.events += ev->len > ev->each ? (ev->len + ev->each - 1) / ev->each : 1;
     return 1;
 }
 
@@ -2074,7 +2273,7 @@ static void ocmi_put_json_outcome(ocm_registry *g, ocmi_out *o, const ocmi_resul
     ocmi_put_number_member(o, "status", (uint64_t)result->status);
     ocmi_put_text_member(o, "message", ocm_text(result->words));
     if (slot) ocmi_put_text_member(o, "token", ocmi_view(m->token, OCM_TOKEN_LEN));
-    if (slot && m->level) {
+    if (slot && m->kind == OCMI_LEVEL_1) {
         ocmi_put_number_member(o, "ocm", 1);
         ocmi_put_number_member(o, "idle", g->limits.idle);
         ocmi_put_number_member(o, "seq", g->room[m->room].seq);
@@ -2192,7 +2391,7 @@ static uint32_t ocmi_come_back(ocm_registry *g, uint32_t room, const ocm_request
 {
     uint32_t slot = q->level ? ocmi_token_find(g, q->token) : 0;
     ocmi_member *m = &g->member[slot];
-    if (!slot || !m->level || m->room != room || !ocm_view_equal(ocmi_member_name(g, m), q->name)) return 0;
+    if (!slot || m->kind != OCMI_LEVEL_1 || m->room != room || !ocm_view_equal(ocmi_member_name(g, m), q->name)) return 0;
     ocmi_heard(g, slot, at, now);
     m->taken = m->asked = 0;
     m->notice = m->failures = m->sends = 0; /* what was said of the old ids and the old address */
@@ -2306,20 +2505,22 @@ static void ocmi_refuse(ocm_registry *g, uint32_t slot, int notice, uint64_t id,
 
 static void ocmi_status(ocm_registry *g, uint32_t slot)
 {
-    if (!g->member[slot].level) return;
+    if (g->member[slot].kind != OCMI_LEVEL_1) return;
     g->member[slot].status = 1;
     ocmi_due(g, slot);
 }
 
-static void ocmi_speak(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id, uint64_t now)
+/* plain: the text is a message, and JSON writes it as it is. */
+static void ocmi_speak(ocm_registry *g, uint32_t slot, ocm_view text, int plain, uint64_t id, uint64_t now)
 {
     ocmi_member *m = &g->member[slot];
+    size_t escaped = text.len;
     ocm_message n;
-    if (!ocm_message_valid(text)) {
+    if (!plain && !ocmi_message_valid(text, &escaped)) {
         ocmi_refuse(g, slot, OCMI_NO_TEXT, id, now);
         return;
     }
-    if (ocm_speech_len(ocmi_room_name(&g->room[m->room]), ocmi_member_name(g, m), text) > OCM_SPEECH_MAX) {
+    if (g->room[m->room].head[0] + m->name_json + escaped > OCM_SPEECH_MAX) {
         ocmi_refuse(g, slot, OCMI_TOO_LONG, id, now);
         return;
     }
@@ -2327,23 +2528,24 @@ static void ocmi_speak(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t i
     n.sender = ocmi_member_name(g, m);
     n.text = text;
     n.id = id;
-    ocmi_log_add(g, m->room, slot, &n);
+    ocmi_log_add(g, m->room, slot, &n,
+                 (m->name_json == m->name_len ? (unsigned)OCM_HAS_SENDER : 0u) | (escaped == text.len ? (unsigned)OCM_HAS_TEXT : 0u));
     g->counts.messages++;
 }
 
 /* Ids are taken in their order, each once: a repeated one is answered with what stands, a later one waits for its turn. */
-static void ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id, uint64_t now)
+static void ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, int plain, uint64_t id, uint64_t now)
 {
     ocmi_member *m = &g->member[slot];
     if (text.len == 0) {
         ocmi_status(g, slot);
-    } else if (!m->level || id == 0) {
-        ocmi_speak(g, slot, text, 0, now);
+    } else if (m->kind != OCMI_LEVEL_1 || id == 0) {
+        ocmi_speak(g, slot, text, plain, 0, now);
     } else if (id <= m->taken) {
         ocmi_status(g, slot);
     } else if (id == m->taken + 1) {
         m->taken = id;
-        ocmi_speak(g, slot, text, id, now);
+        ocmi_speak(g, slot, text, plain, id, now);
     }
 }
 
@@ -2354,7 +2556,7 @@ static void ocmi_ask(ocm_registry *g, uint32_t slot, const ocm_message *a, uint6
     ocmi_member *m = &g->member[slot];
     const ocmi_room *r = &g->room[m->room];
     uint64_t seq = a->seq, end = a->seq + (a->count > OCM_WINDOW ? OCM_WINDOW : a->count);
-    if (!m->level || seq == 0) return;
+    if (m->kind != OCMI_LEVEL_1 || seq == 0) return;
     if (seq < r->first || seq > r->seq) ocmi_status(g, slot);
     if (seq < r->first) seq = r->first;
     if (end > r->seq + 1) end = r->seq + 1;
@@ -2370,15 +2572,15 @@ static void ocmi_heard_json(ocm_registry *g, uint32_t slot, ocm_view payload, in
     uint8_t scratch[OCM_DATAGRAM_MAX];
     const ocmi_member *m = &g->member[slot];
     ocm_message n;
+    unsigned plain;
     int good, own;
-    memset(&n, 0, sizeof n);
-    good = payload.len == 0 || ocm_message_decode(payload, scratch, &n) > 0;
+    good = ocmi_message_decode(payload.len ? payload : ocm_text("{}"), scratch, &n, &plain) > 0;
     own = good && n.has & OCM_HAS_OPERATION && ocm_view_equal(n.sender, ocm_text("system"));
     if (own && n.operation == OCM_LEFT) ocmi_member_end(g, slot, OCMI_WENT);
-    else if (!in_rate && m->level) g->counts.unaccepted++; /* without a word: it repeats */
+    else if (!in_rate && m->kind == OCMI_LEVEL_1) g->counts.unaccepted++; /* without a word: it repeats */
     else if (!in_rate) ocmi_refuse(g, slot, OCMI_TOO_FAST, 0, now);
     else if (!good) ocmi_refuse(g, slot, OCMI_NO_TEXT, 0, now);
-    else if (!own) ocmi_say(g, slot, n.text, n.id, now);
+    else if (!own) ocmi_say(g, slot, n.text, (plain & OCM_HAS_TEXT) != 0, n.id, now);
     else if (n.operation == OCM_STATUS) ocmi_ask(g, slot, &n, now);
 }
 
@@ -2387,10 +2589,10 @@ static void ocmi_heard_from(ocm_registry *g, uint32_t slot, ocm_view payload, si
     ocmi_member *m = &g->member[slot];
     int in_rate = ocmi_rate(g, m, now);
     if (len > OCM_DATAGRAM_MAX) ocmi_refuse(g, slot, OCMI_TOO_LONG, 0, now);
-    else if (m->form == OCM_FORM_JSON) ocmi_heard_json(g, slot, payload, in_rate, now);
+    else if (!ocmi_gets_text(m)) ocmi_heard_json(g, slot, payload, in_rate, now);
     else if (ocm_view_equal(payload, ocm_text("[remove_chatroom]"))) ocmi_member_end(g, slot, OCMI_WENT);
     else if (!in_rate) ocmi_refuse(g, slot, OCMI_TOO_FAST, 0, now);
-    else ocmi_say(g, slot, payload, 0, now);
+    else ocmi_say(g, slot, payload, 0, 0, now);
 }
 
 OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len, const ocm_addr *from, uint64_t now)
@@ -2429,7 +2631,7 @@ OCM_API void ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t 
 {
     ocmi_member *m = &g->member[ev->member];
     if (ev->out || m->why) return;
-    if (m->sends > 1) m->failures = 0; /* others came through since the last failure */
+    if (m->sends > 1) m->failures = 0; /* another came through since the last failure */
     m->sends = 0;
     if (m->failures == 0) m->failed = now;
     if (m->failures < 3) m->failures++;
@@ -3071,8 +3273,8 @@ static int ocmi_show_json(ocm_session *s, ocm_view json, ocm_action *a)
     const uint8_t *p = json.ptr, *end = p + json.len;
     ocm_message m;
     ocm_view raw;
-    int plain;
-    if (ocmi_json_string(&p, end, &raw, &plain)) /* bare, as seed B's server writes its notices */
+    int how;
+    if (ocmi_json_string(&p, end, &raw, &how)) /* bare, as seed B's server writes its notices */
         return ocmi_session_show(a, OCM_SHOW_NOTICE, ocmi_view(s->scratch, ocmi_json_unescape(raw, s->scratch)));
     if (ocm_message_decode(json, s->scratch, &m) < 0) return 0;
     if (ocm_view_equal(m.sender, ocm_text("system"))) return m.text.len ? ocmi_session_show(a, OCM_SHOW_NOTICE, m.text) : 0;

@@ -35,6 +35,9 @@ typedef int socklen;
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <netinet/udp.h>
+#endif
 typedef int socket_t;
 typedef socklen_t socklen;
 #define INVALID_SOCKET (-1)
@@ -87,6 +90,12 @@ static int socket_udp_mode(socket_t s) { return socket_nonblocking(s); }
 static int socket_send_to(socket_t s, const uint8_t *p, size_t n, const struct sockaddr *to, socklen len)
 {
     return sendto(s, (const char *)p, (int)n, 0, to, len) >= 0;
+}
+
+#define TRAIN 1 /* one datagram, one call */
+static int socket_send_train(socket_t s, const uint8_t *p, size_t n, size_t each, const struct sockaddr *to, socklen len)
+{
+    return (void)s, (void)p, (void)n, (void)each, (void)to, (void)len, 0;
 }
 
 static int socket_send(socket_t s, const uint8_t *p, size_t len) { return send(s, (const char *)p, (int)len, 0); }
@@ -149,6 +158,39 @@ static int socket_send_to(socket_t s, const uint8_t *p, size_t n, const struct s
 {
     return sendto(s, p, n, NO_WAIT, to, len) >= 0;
 }
+
+/* Several datagrams of `each` bytes (the last may be shorter) in one call. 0 when the system or the network card cannot do that. */
+#ifdef UDP_SEGMENT
+#define TRAIN 32
+static int socket_send_train(socket_t s, const uint8_t *p, size_t n, size_t each, const struct sockaddr *to, socklen len)
+{
+    union { struct cmsghdr head; char bytes[CMSG_SPACE(sizeof(uint16_t))]; } control;
+    uint16_t segment = (uint16_t)each;
+    struct iovec part;
+    struct msghdr m;
+    part.iov_base = (void *)(uintptr_t)p;
+    part.iov_len = n;
+    memset(&m, 0, sizeof m);
+    memset(&control, 0, sizeof control);
+    m.msg_name = (void *)(uintptr_t)to;
+    m.msg_namelen = len;
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    m.msg_control = &control;
+    m.msg_controllen = sizeof control.bytes;
+    control.head.cmsg_level = IPPROTO_UDP;
+    control.head.cmsg_type = UDP_SEGMENT;
+    control.head.cmsg_len = CMSG_LEN(sizeof segment);
+    memcpy(CMSG_DATA(&control.head), &segment, sizeof segment);
+    return sendmsg(s, &m, NO_WAIT) >= 0;
+}
+#else
+#define TRAIN 1
+static int socket_send_train(socket_t s, const uint8_t *p, size_t n, size_t each, const struct sockaddr *to, socklen len)
+{
+    return (void)s, (void)p, (void)n, (void)each, (void)to, (void)len, 0;
+}
+#endif
 
 static int socket_send(socket_t s, const uint8_t *p, size_t len) { return (int)send(s, p, len, 0); }
 static int socket_receive(socket_t s, uint8_t *p, size_t len) { return (int)recv(s, p, len, 0); }
@@ -274,25 +316,26 @@ static ocm_addr addr_of(const struct sockaddr_storage *ss, int socket)
     return a;
 }
 
-static socklen addr_to(const ocm_addr *a, int family, struct sockaddr_storage *ss)
-{
+typedef union socket_addr {
+    struct sockaddr any;
     struct sockaddr_in in4;
     struct sockaddr_in6 in6;
+} socket_addr;
+
+static socklen addr_to(const ocm_addr *a, int family, socket_addr *to)
+{
+    memset(to, 0, sizeof *to);
     if (family == AF_INET) {
-        memset(&in4, 0, sizeof in4);
-        in4.sin_family = AF_INET;
-        in4.sin_port = htons(a->port);
-        memcpy(&in4.sin_addr, a->ip + 12, 4);
-        memcpy(ss, &in4, sizeof in4);
-        return sizeof in4;
+        to->in4.sin_family = AF_INET;
+        to->in4.sin_port = htons(a->port);
+        memcpy(&to->in4.sin_addr, a->ip + 12, 4);
+        return sizeof to->in4;
     }
-    memset(&in6, 0, sizeof in6);
-    in6.sin6_family = AF_INET6;
-    in6.sin6_port = htons(a->port);
-    in6.sin6_scope_id = a->scope;
-    memcpy(&in6.sin6_addr, a->ip, 16);
-    memcpy(ss, &in6, sizeof in6);
-    return sizeof in6;
+    to->in6.sin6_family = AF_INET6;
+    to->in6.sin6_port = htons(a->port);
+    to->in6.sin6_scope_id = a->scope;
+    memcpy(&to->in6.sin6_addr, a->ip, 16);
+    return sizeof to->in6;
 }
 
 /* An address for people. The text is valid until the next call. */
@@ -412,23 +455,28 @@ static void wait_writable(socket_t s)
     select((int)s + 1, NULL, &set, NULL, &moment);
 }
 
-/* A full buffer makes the world wait; after a second of it the datagram is given up, as a network would. The parts are copied together:
-   that takes less time than to have the system gather them. */
+/* A full buffer makes the world wait; after a second of it the datagram is given up, as a network would. */
+static int send_datagram(socket_t s, const uint8_t *p, size_t n, const socket_addr *to, socklen len)
+{
+    int i;
+    for (i = 0; i < 100; i++) {
+        if (socket_send_to(s, p, n, &to->any, len)) return 1;
+        if (!socket_full(socket_error())) return 0;
+        wait_writable(s);
+    }
+    return 1;
+}
+
 static int send_event(const ocm_event *ev)
 {
     const pair *p = &pairs[ev->to.socket];
-    uint8_t datagram[OCM_DATAGRAM_MAX];
-    struct sockaddr_storage ss;
-    socklen len = addr_to(&ev->to, p->family, &ss);
-    size_t n = 0;
-    int i;
-    for (i = 0; i < ev->parts; n += ev->part[i++].len) memcpy(datagram + n, ev->part[i].ptr, ev->part[i].len);
-    for (i = 0; i < 100; i++) {
-        if (socket_send_to(p->udp, datagram, n, (struct sockaddr *)&ss, len)) return 1;
-        if (!socket_full(socket_error())) return 0;
-        wait_writable(p->udp);
-    }
-    return 1;
+    const uint8_t *at = ev->ptr, *end = ev->ptr + ev->len;
+    socket_addr to;
+    socklen len = addr_to(&ev->to, p->family, &to);
+    if (ev->len > ev->each && socket_send_train(p->udp, ev->ptr, ev->len, ev->each, &to.any, len)) return 1;
+    for (; (size_t)(end - at) > ev->each; at += ev->each)
+        if (!send_datagram(p->udp, at, ev->each, &to, len)) return 0;
+    return send_datagram(p->udp, at, (size_t)(end - at), &to, len);
 }
 
 /* Sends all that the registry has to say. */
@@ -448,7 +496,7 @@ static void deliver(void)
 /* A datagram from one of our own UDP sockets would go in circles. Only this machine can bind to its own address. */
 static int from_ourselves(const ocm_addr *from)
 {
-    struct sockaddr_storage ss;
+    socket_addr to;
     ocm_addr probe = *from;
     socklen len;
     socket_t s;
@@ -456,10 +504,10 @@ static int from_ourselves(const ocm_addr *from)
     for (i = 0; i < pair_count && pairs[i].udp_port != from->port;) i++;
     if (i == pair_count) return 0;
     probe.port = 0;
-    len = addr_to(&probe, pairs[from->socket].family, &ss);
+    len = addr_to(&probe, pairs[from->socket].family, &to);
     s = socket(pairs[from->socket].family, SOCK_DGRAM, 0);
     if (s == INVALID_SOCKET) return 1;
-    ours = bind(s, (struct sockaddr *)&ss, len) == 0;
+    ours = bind(s, &to.any, len) == 0;
     socket_close(s);
     return ours;
 }
@@ -821,6 +869,7 @@ int main(int argc, char **argv)
     uint8_t key[16];
     void *mem;
     int i, listeners = options(argc, argv, &limits, listen_on);
+    limits.train = TRAIN;
     if (!platform_start() || !entropy(key, sizeof key)) die(1, "the system gives no sockets or no random bytes");
     mem = calloc(1, ocm_registry_size(&limits));
     if (!mem)
