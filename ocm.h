@@ -233,7 +233,7 @@ typedef struct ocm_outcome {
 
 /* What a registry holds and allows. */
 typedef struct ocm_limits {
-    uint32_t rooms, members; /* slots; only one member in eight may have a name of more than 78 bytes */
+    uint32_t rooms, members; /* slots; only one member in eight may have a name of more than 74 bytes */
     uint32_t log;            /* bytes for the log of all rooms; at least 64 KiB are taken */
     uint32_t idle;           /* seconds of silence after which a member is dropped; at least 1 */
     uint32_t rate;           /* datagrams a second and member, with a burst of twice as many; 0 = no limit */
@@ -451,6 +451,8 @@ typedef struct ocmi_entry { /* one entry of the log; its JSON (ended by a newlin
     uint16_t json_len, text_len; /* no text where nobody in the room needed it */
 } ocmi_entry;
 
+#define OCMI_AHEAD 8 /* members that a fan-out fetches before it comes to them: one fetch takes as long as the work for several */
+
 typedef struct ocmi_room {
     uint64_t seq;      /* newest entry */
     uint64_t first;    /* oldest entry held; seq + 1 when none is */
@@ -461,13 +463,15 @@ typedef struct ocmi_room {
     uint32_t base;     /* keyed hash of its slot: entry seq is found at base + seq */
     uint32_t texts;    /* members that get entries as text */
     uint32_t first_member, cursor;
+    uint32_t recent[OCMI_AHEAD]; /* the last to join, in turn: a fan-out begins with them */
+    uint32_t joined; /* so many ever did */
     uint32_t prev, next; /* of the listed rooms */
     uint32_t next_busy;  /* of the rooms with a round to go */
     uint8_t listed, locked, busy, turning, why;
     uint8_t head[2 + OCM_NAME_MAX]; /* how a datagram to a member begins: both lengths, then the name */
 } ocmi_room;
 
-#define OCMI_NAME_SHORT 78 /* bytes */
+#define OCMI_NAME_SHORT 74 /* bytes */
 
 typedef struct ocmi_member { /* what speaking and hearing need fills the first 128 bytes, which a processor fetches together */
     ocm_addr addr;
@@ -475,6 +479,7 @@ typedef struct ocmi_member { /* what speaking and hearing need fills the first 1
     uint64_t sent;             /* it has been sent the log up to here */
     uint32_t room, prev, next; /* of that room's members */
     uint32_t next_due;         /* of the members with something for them alone */
+    uint32_t ahead;            /* the member that joined OCMI_AHEAD before it, maybe gone */
     uint8_t kind, why, notice, status, due, failures;
     uint8_t sends;             /* since the last failure */
     uint8_t name_len;
@@ -583,6 +588,15 @@ struct ocm_session {
 #include <assert.h>
 #define OCM_ASSERT(x) assert(x)
 #endif
+
+/* Has memory begin to bring what is at p, so that it is there when it is needed; nothing else changes. A macro, as compilers leave out a
+   function that does nothing else. */
+#ifdef __GNUC__
+#define OCMI_FETCH(p) __builtin_prefetch(p)
+#else
+#define OCMI_FETCH(p) (void)(p)
+#endif
+#define OCMI_FETCH_MEMBER(m) (OCMI_FETCH(m), OCMI_FETCH(&(m)->kind)) /* what a fan-out needs of it */
 
 /* ---- 3. Text ---- */
 
@@ -1600,6 +1614,7 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
     g->log_used += e->units;
     g->log_head += e->units;
     if (g->log_head == g->log_units) g->log_head = 0;
+    OCMI_FETCH(ocmi_entry_at(g, g->log_tail)); /* the next to be given up: nobody has looked at it since it was written */
     ocmi_busy(g, room);
 }
 
@@ -1647,7 +1662,7 @@ static uint64_t ocmi_name_hash(const ocm_registry *g, uint32_t room, ocm_view na
 /* Tokens are random and made here, so nobody can choose some that share a chain, and they need no key. */
 static uint64_t ocmi_token_hash(const uint8_t *token)
 {
-    uint64_t x = ocmi_load64(token);
+    uint64_t x = ocmi_load64(token) * 0x9E3779B97F4A7C15u;
     return (x ^ x >> 32) * 0x9E3779B97F4A7C15u;
 }
 
@@ -1854,6 +1869,8 @@ static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_reques
     m->next = r->first_member;
     if (m->next) g->member[m->next].prev = slot;
     r->first_member = slot;
+    m->ahead = r->recent[r->joined % OCMI_AHEAD];
+    r->recent[r->joined++ % OCMI_AHEAD] = slot;
     r->size++;
     g->counts.members++;
     ocmi_tell(g, slot, OCM_JOINED, " joined");
@@ -2210,19 +2227,24 @@ static int ocmi_busy_next(ocm_registry *g, ocm_event *ev)
     return 0;
 }
 
-/* The usual step of a fan-out: the next member of the round gets what the one before it got, and nothing else. 0 when it is not so. */
+/* The usual step of a fan-out: the next member of the round gets what the one before it got, and nothing else; who said it is passed over.
+   0 when it is not so. */
 static inline int ocmi_fan_out(ocm_registry *g, ocm_event *ev)
 {
     ocmi_room *r = &g->room[g->busy_head];
-    uint32_t slot = r->cursor;
-    ocmi_member *m = &g->member[slot];
-    ocmi_draft *d = &g->draft[m->kind];
-    if (slot == 0 || !r->listed || m->due || m->why) return 0;
-    if (d->room != g->busy_head || d->after != m->sent || d->reached != r->seq || d->except == slot) return 0;
-    ocmi_draft_readdress(d, m);
-    m->sent = r->seq;
-    r->cursor = m->next;
-    return ocmi_event(g, slot, ev);
+    uint32_t slot;
+    while ((slot = r->cursor) != 0 && r->listed) {
+        ocmi_member *m = &g->member[slot];
+        ocmi_draft *d = &g->draft[m->kind];
+        if (m->due || m->why || d->room != g->busy_head || d->after != m->sent || d->reached != r->seq) return 0;
+        m->sent = r->seq;
+        r->cursor = m->next;
+        OCMI_FETCH_MEMBER(&g->member[m->ahead]);
+        if (d->except == slot) continue;
+        ocmi_draft_readdress(d, m);
+        return ocmi_event(g, slot, ev);
+    }
+    return 0;
 }
 
 OCM_API int ocm_registry_next(ocm_registry *g, ocm_event *ev)
@@ -2597,8 +2619,10 @@ static void ocmi_heard_from(ocm_registry *g, uint32_t slot, ocm_view payload, si
 
 OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len, const ocm_addr *from, uint64_t now)
 {
+    const ocmi_member *m;
     uint32_t slot = 0;
     ocm_datagram d;
+    int i;
     if (ocm_datagram_decode(p, len, &d) > 0) slot = ocmi_token_find(g, d.token);
     if (slot && !ocm_view_equal(d.room, ocmi_room_name(&g->room[g->member[slot].room]))) slot = 0;
     if (slot && !ocm_same_host(from, &g->member[slot].addr)) slot = 0;
@@ -2608,6 +2632,10 @@ OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
         g->counts.dropped++;
         return 0;
     }
+    m = &g->member[slot];
+    OCMI_FETCH(&g->member[m->older].newer); /* ocmi_heard will write there */
+    OCMI_FETCH(&g->member[m->newer].older);
+    for (i = 0; i < OCMI_AHEAD; i++) OCMI_FETCH_MEMBER(&g->member[g->room[m->room].recent[i]]);
     ocmi_heard(g, slot, from, now);
     ocmi_heard_from(g, slot, d.payload, len, now);
     return 1;

@@ -34,6 +34,7 @@ typedef int socklen;
 #include <netinet/in.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <netinet/udp.h>
@@ -53,6 +54,7 @@ typedef socklen_t socklen;
 #include "ocm.h"
 
 #define TEMPO_MS 4 /* while datagrams come, TCP is looked at this often: each connection in the set costs select() 60 ns */
+static volatile sig_atomic_t ticked; /* TEMPO_MS have passed */
 
 #ifdef _WIN32
 static void socket_close(socket_t s) { closesocket(s); }
@@ -86,6 +88,7 @@ static const char *socket_words(int e)
 static int socket_udp_mode(socket_t s) { return socket_nonblocking(s); }
 #define WAITS_IN_READ 0 /* there is no flag to read without waiting from a socket that waits */
 #define NO_WAIT 0
+static void tempo(int on) { (void)on; }
 
 static int socket_send_to(socket_t s, const uint8_t *p, size_t n, const struct sockaddr *to, socklen len)
 {
@@ -146,12 +149,26 @@ static socket_t socket_accept(socket_t listener, struct sockaddr_storage *from, 
    as the system makes them: they hold a few milliseconds of work, and larger ones would turn overload into delay. */
 #define WAITS_IN_READ 1
 #define NO_WAIT MSG_DONTWAIT
-static int socket_udp_mode(socket_t s)
+static int socket_udp_mode(socket_t s) { return s >= 0; }
+
+static void on_tick(int sig)
 {
-    struct timeval t;
-    t.tv_sec = 0;
-    t.tv_usec = TEMPO_MS * 1000;
-    return setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t) == 0;
+    (void)sig;
+    ticked = 1;
+}
+
+/* While it is on, a signal ends the wait in recvfrom() every TEMPO_MS. A timeout of the socket itself would be set up and taken down with
+   each datagram, which costs a thirtieth of a relay. */
+static void tempo(int on)
+{
+    struct sigaction act;
+    struct itimerval every;
+    memset(&act, 0, sizeof act);
+    memset(&every, 0, sizeof every);
+    act.sa_handler = on_tick; /* without SA_RESTART: the wait is to end */
+    if (on) every.it_interval.tv_usec = every.it_value.tv_usec = TEMPO_MS * 1000;
+    if (on) sigaction(SIGALRM, &act, NULL);
+    setitimer(ITIMER_REAL, &every, NULL);
 }
 
 static int socket_send_to(socket_t s, const uint8_t *p, size_t n, const struct sockaddr *to, socklen len)
@@ -512,7 +529,7 @@ static int from_ourselves(const ocm_addr *from)
     return ours;
 }
 
-/* One datagram. 0 when there is none, with flags 0 after TEMPO_MS. */
+/* One datagram. 0 when there is none, with flags 0 after the next tick. */
 static int read_datagram(int which, int flags)
 {
     uint8_t buf[OCM_DATAGRAM_MAX + 1];
@@ -542,7 +559,7 @@ static void curiosity_learn(curiosity *c, int found)
 {
     if (found > 1) c->turns = 16;
     else if (c->turns) c->turns--;
-    else if (found == 1 && ++c->single % 16 == 0) c->turns = 1;
+    else if (found == 1 && ++c->single % 64 == 0) c->turns = 1;
 }
 
 /* Reads what waits, up to a bound: what piled up leaves together. */
@@ -783,6 +800,12 @@ static void serve_client(client *c, const fd_set *readable, const fd_set *writab
     if (!gone && now >= c->deadline) client_close(c, c->lingers ? "the refusal is sent" : "nothing came in time");
 }
 
+static void flow(int on)
+{
+    if (on != flowing) tempo(on);
+    flowing = on;
+}
+
 /* With many connections not every select() looks at them all: those who ask can wait TEMPO_MS, those who talk
    need not pay. */
 static void serve_sockets(void)
@@ -797,16 +820,16 @@ static void serve_sockets(void)
     for (i = 0; i < pair_count; i++)
         if (FD_ISSET(pairs[i].tcp, &readable)) accept_clients(i);
     for (i = 0; i < pair_count; i++)
-        if (FD_ISSET(pairs[i].udp, &readable) && read_datagrams(i, NO_WAIT)) flowing = WAITS_IN_READ && pair_count == 1;
+        if (FD_ISSET(pairs[i].udp, &readable) && read_datagrams(i, NO_WAIT)) flow(WAITS_IN_READ && pair_count == 1);
 }
 
 static void serve(void)
 {
-    if (!flowing || now >= tcp_turn) {
+    if (!flowing || ticked) {
+        ticked = 0;
         serve_sockets();
-    } else {
-        flowing = read_datagrams(0, 0);
-        now = clock_ms();
+    } else if (!read_datagrams(0, 0)) {
+        flow(0);
     }
     while (ocm_registry_time(registry, now) == OCM_E_AGAIN) deliver();
     deliver();
