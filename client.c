@@ -81,6 +81,18 @@ static void input_wait(fd_set *set)
     Sleep(INPUT_TURN_MS);
 }
 
+/* Arrows and the like come without a character: as what a terminal would send. */
+static size_t input_named(WORD code, uint8_t *p)
+{
+    static const struct { WORD code; const char *bytes; } named[] = {
+        {VK_UP, "\033[A"}, {VK_DOWN, "\033[B"}, {VK_RIGHT, "\033[C"}, {VK_LEFT, "\033[D"},
+        {VK_HOME, "\033[H"}, {VK_END, "\033[F"}, {VK_DELETE, "\033[3~"}};
+    size_t i, len = 0;
+    for (i = 0; i < sizeof named / sizeof named[0]; i++)
+        if (named[i].code == code) memcpy(p, named[i].bytes, len = strlen(named[i].bytes));
+    return len;
+}
+
 static size_t input_keys(HANDLE in, uint8_t *p)
 {
     static WCHAR high;
@@ -90,7 +102,7 @@ static size_t input_keys(HANDLE in, uint8_t *p)
     int len = 0;
     if (!ReadConsoleInputW(in, &key, 1, &n) || key.EventType != KEY_EVENT || !key.Event.KeyEvent.bKeyDown) return 0;
     wide[0] = key.Event.KeyEvent.uChar.UnicodeChar;
-    if (wide[0] == 0) return 0;
+    if (wide[0] == 0) return input_named(key.Event.KeyEvent.wVirtualKeyCode, p);
     if (wide[0] >= 0xD800 && wide[0] < 0xDC00) {
         high = wide[0];
         return 0;
@@ -175,8 +187,16 @@ static int input_read(const fd_set *set, uint8_t *p, size_t cap)
 
 static struct termios cooked;
 
-static void terminal_cooked(void) { tcsetattr(STDIN_FILENO, TCSADRAIN, &cooked); }
+static void terminal_cooked(void)
+{
+    fputs("\033[?2004l", stdout);
+    fflush(stdout);
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &cooked);
+}
 
+static void on_resize(int sig) { (void)sig; } /* ends the waiting: the loop looks how wide the window is */
+
+/* Each key as it is pressed, nothing shown by itself, and marks around what is pasted. */
 static void terminal_raw(void)
 {
     struct termios raw;
@@ -187,6 +207,8 @@ static void terminal_raw(void)
     raw.c_iflag &= ~(tcflag_t)(IXON);
     tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
     atexit(terminal_cooked);
+    fputs("\033[?2004h", stdout);
+    signal(SIGWINCH, on_resize);
 }
 
 static int terminal_columns(void)
@@ -210,10 +232,13 @@ static int platform_start(void)
 
 #define LIST_MS 2000   /* how long a list may take */
 #define PLACES_MAX 16
+#define ADDRESSES_MAX 4   /* of a server, that are asked for a list */
 #define LINE_MAX_LEN 8192 /* bytes of a line of input that are kept: more than any message may have */
+#define HISTORY_MAX 100   /* lines */
 
 #define NAME_RULE "1 to 255 bytes, no control characters, no colon and space, not \"system\""
 #define ROOM_RULE "1 to 255 bytes, no control characters"
+#define NO_HOST "there is no host \"%s\"; give the server's with -s"
 
 typedef struct options {
     const char *name, *room;
@@ -226,11 +251,24 @@ typedef struct place { /* a server, as -s tells it */
     struct addrinfo *addresses; /* NULL: not looked up yet */
 } place;
 
+typedef struct query { /* an address of a server that is asked for a list */
+    const place *of;
+    socket_t socket;
+    int sent, complete;
+    ocm_frame frame; /* the answer, once it is complete */
+    size_t len;
+    uint8_t buf[OCM_ANSWER_MAX + OCM_NAME_MAX];
+} query;
+
 typedef struct editor { /* the line being typed; on a pipe, the line being read */
-    char text[LINE_MAX_LEN];
-    size_t len, lost;   /* lost: bytes that did not fit */
-    const char *prompt; /* NULL: nothing is shown */
-    int hidden, escape; /* hidden: a password; escape: inside a key's escape sequence */
+    char text[LINE_MAX_LEN + 1];
+    size_t len, at, lost; /* at: the cursor; lost: bytes that did not fit */
+    const char *prompt;   /* NULL: nothing is shown */
+    int hidden, pasting;  /* hidden: a password; pasting: between the marks of a paste */
+    char sequence[8];     /* of a key's escape sequence, what has come of it: */
+    size_t escape;        /* so many bytes, 0 outside of one */
+    size_t back;          /* which line of the history this is, counted from the newest; 0: none of them */
+    int columns;          /* of the window, when it was drawn */
 } editor;
 
 static ocm_session session;
@@ -242,7 +280,12 @@ static socket_t tcp = INVALID_SOCKET, udp = INVALID_SOCKET;
 static int connected;
 static uint8_t answer[OCM_FRAME_MAX]; /* what came by TCP */
 static size_t answer_len;
+static query queries[PLACES_MAX * ADDRESSES_MAX];
+static size_t query_count;
 static editor line;
+static char *history[HISTORY_MAX]; /* the lines that were entered, the newest last */
+static size_t history_count;
+static char draft[LINE_MAX_LEN + 1]; /* the line under way, while an older one is looked at */
 static uint8_t input[4096]; /* read, but not yet taken */
 static size_t input_len, input_at;
 static int interactive, colour, input_ended;
@@ -268,6 +311,13 @@ static void die(int status, const char *format, ...)
     complain(format, args);
     va_end(args);
     exit(status);
+}
+
+static char *keep(const char *s)
+{
+    char *copy = (char *)malloc(strlen(s) + 1);
+    if (!copy) die(1, "no memory");
+    return strcpy(copy, s);
 }
 
 /* ---- Terminal ---- */
@@ -313,22 +363,70 @@ static void put_typed(const char *text, size_t len)
     }
 }
 
-/* Shows the prompt and as much of the end of the line as fits beside it: one row, so that it can be wiped. */
-static void editor_draw(const editor *e)
+/* The end of the character at a place of the line, and of the combining ones after it; *columns grows by what it takes. */
+static size_t step_on(const editor *e, size_t at, int *columns)
 {
-    int width = terminal_columns() - 1 - (int)strlen(e->prompt);
-    size_t from = e->hidden ? 0 : e->len;
-    while (from > 0) {
-        size_t at = from - 1;
-        uint32_t c = '?';
-        while (at > 0 && ((uint8_t)e->text[at] & 0xC0) == 0x80) at--;
-        if (ocm_utf8_decode((const uint8_t *)e->text + at, from - at, &c) != (int)(from - at)) at = from - 1, c = '?';
-        width -= columns_of(c);
-        if (width < 0) break;
-        from = at;
+    size_t start = at;
+    while (at < e->len) {
+        uint32_t c = 0;
+        int n = ocm_utf8_decode((const uint8_t *)e->text + at, e->len - at, &c), wide = n ? columns_of(c) : 1;
+        if (at > start && wide > 0) break;
+        at += n ? (size_t)n : 1;
+        *columns += wide;
     }
-    printf("\r\033[K%s", e->prompt);
-    if (!e->hidden) put_typed(e->text + from, e->len - from);
+    return at;
+}
+
+/* Where the character before a place begins. */
+static size_t step_back(const editor *e, size_t at)
+{
+    size_t before = 0, next = 0;
+    int columns = 0;
+    while (next < at) before = next, next = step_on(e, next, &columns);
+    return before;
+}
+
+/* How far the line can be shown from a place on in so many columns. */
+static size_t step_columns(const editor *e, size_t at, int columns)
+{
+    int used = 0;
+    size_t next = at;
+    while (next < e->len && used <= columns) {
+        at = next;
+        next = step_on(e, at, &used);
+    }
+    return used <= columns ? next : at;
+}
+
+static int columns_between(const editor *e, size_t from, size_t to)
+{
+    int columns = 0;
+    while (from < to) from = step_on(e, from, &columns);
+    return columns;
+}
+
+#define WIPE "\r\033[J" /* down to the end of the window: a narrower one may have broken the row in two */
+
+/* Shows the prompt and, around the cursor, as much of the line as fits beside it: one row, so that it can be wiped. To the
+   right of the cursor goes what there is, up to half of the row. */
+static void editor_draw(editor *e)
+{
+    int row = (e->columns = terminal_columns()) - 1, prompt = (int)strlen(e->prompt), width, after, excess;
+    size_t from, to;
+    if (prompt > row - 8) prompt = row > 8 ? row - 8 : 0;
+    width = row > prompt ? row - prompt : 1;
+    after = columns_between(e, e->at, e->len);
+    excess = columns_between(e, 0, e->at) + (after < width / 2 ? after : width / 2) - width;
+    from = excess > 0 ? step_columns(e, 0, excess + 1) : 0; /* + 1: half a wide character cannot go */
+    if (from > e->at) from = e->at; /* between a character and its combining ones */
+    to = step_columns(e, from, width);
+    printf(WIPE "%.*s", prompt, e->prompt);
+    if (!e->hidden) {
+        put_typed(e->text + from, e->at - from);
+        fputs("\0337", stdout); /* the terminal itself remembers the cursor: it knows best how wide its characters are */
+        put_typed(e->text + e->at, to - e->at);
+        fputs("\0338", stdout);
+    }
     fflush(stdout);
 }
 
@@ -336,7 +434,7 @@ static void editor_draw(const editor *e)
 static void editor_wipe(void)
 {
     if (!interactive || !line.prompt) return;
-    fputs("\r\033[K", stdout);
+    fputs(WIPE, stdout);
     fflush(stdout);
 }
 
@@ -346,30 +444,116 @@ static void editor_restore(void)
     fflush(stdout);
 }
 
-static void editor_backspace(editor *e)
+/* Another width of the window: the row is to fit again. */
+static void editor_follow(void)
 {
-    while (e->len > 0 && ((uint8_t)e->text[--e->len] & 0xC0) == 0x80) {
-    }
+    if (interactive && line.prompt && line.columns != terminal_columns()) editor_draw(&line);
 }
 
-enum { KEY_NONE, KEY_LINE, KEY_END };
+static void editor_clear(editor *e) { e->len = e->at = e->lost = e->back = 0; }
 
-/* One byte from the keyboard. Escape sequences (arrows and the like) are passed over. */
-static int editor_key(editor *e, uint8_t c)
+/* Takes bytes out of the line; the cursor is then where they were. */
+static void editor_erase(editor *e, size_t from, size_t to)
 {
-    if (e->escape) {
-        e->escape = e->escape == 1 ? (c == '[' || c == 'O' ? 2 : 0) : !(c >= '@' && c <= '~') * 2;
-        return KEY_NONE;
+    memmove(e->text + from, e->text + to, e->len - to);
+    e->len -= to - from;
+    e->at = from;
+}
+
+static void editor_erase_word(editor *e)
+{
+    size_t from = e->at;
+    while (from > 0 && e->text[from - 1] == ' ') from--;
+    while (from > 0 && e->text[from - 1] != ' ') from--;
+    editor_erase(e, from, e->at);
+}
+
+static void editor_insert(editor *e, int c)
+{
+    if (e->len == LINE_MAX_LEN) return;
+    memmove(e->text + e->at + 1, e->text + e->at, e->len - e->at);
+    e->text[e->at++] = (char)c;
+    e->len++;
+}
+
+static void history_add(const char *text)
+{
+    if (history_count && strcmp(history[history_count - 1], text) == 0) return;
+    if (history_count == HISTORY_MAX) {
+        free(history[0]);
+        memmove(history, history + 1, sizeof history - sizeof history[0]);
+        history_count--;
     }
-    if (c == '\r' || c == '\n') return KEY_LINE;
-    if (c == 3 || (c == 4 && e->len == 0)) return KEY_END;
-    if (c == 27) e->escape = 1;
-    else if (c == 127 || c == 8) editor_backspace(e);
-    else if (c == 21) e->len = 0;
-    else if (c == 23) {
-        while (e->len > 0 && e->text[e->len - 1] == ' ') e->len--;
-        while (e->len > 0 && e->text[e->len - 1] != ' ') e->len--;
-    } else if ((c >= 32 || c == '\t') && e->len < sizeof e->text) e->text[e->len++] = (char)c;
+    history[history_count++] = keep(text);
+}
+
+/* Puts a line of the history in place of the one that is there, or the line under way (0). A password has no history. */
+static void editor_recall(editor *e, size_t back)
+{
+    if (back > history_count || e->hidden) return;
+    e->text[e->len] = 0;
+    if (e->back == 0) strcpy(draft, e->text);
+    e->back = back;
+    strcpy(e->text, back ? history[history_count - back] : draft);
+    e->len = e->at = strlen(e->text);
+}
+
+enum { /* above 255: no byte of their own */
+    CTRL_A = 1, CTRL_B, CTRL_C, CTRL_D, CTRL_E, CTRL_F, CTRL_H = 8, CTRL_K = 11, CTRL_N = 14, CTRL_P = 16, CTRL_U = 21, CTRL_W = 23,
+    KEY_ESCAPE = 27, KEY_RUBOUT = 127, KEY_DELETE = 256, KEY_PASTE, KEY_PASTED
+};
+enum { KEY_NONE, KEY_LINE, KEY_END }; /* what a key does beyond the line */
+
+/* One byte of an escape sequence. The key that it completes; 0: it goes on, or it is none that is known here. */
+static int escape_key(editor *e, int c)
+{
+    static const struct { const char *sequence; int key; } known[] = {
+        {"\033[A", CTRL_P}, {"\033OA", CTRL_P}, {"\033[B", CTRL_N}, {"\033OB", CTRL_N}, {"\033[C", CTRL_F}, {"\033OC", CTRL_F},
+        {"\033[D", CTRL_B}, {"\033OD", CTRL_B}, {"\033[H", CTRL_A}, {"\033OH", CTRL_A}, {"\033[1~", CTRL_A}, {"\033[7~", CTRL_A},
+        {"\033[F", CTRL_E}, {"\033OF", CTRL_E}, {"\033[4~", CTRL_E}, {"\033[8~", CTRL_E}, {"\033[3~", KEY_DELETE},
+        {"\033[200~", KEY_PASTE}, {"\033[201~", KEY_PASTED}};
+    size_t i;
+    if (c == KEY_ESCAPE) e->escape = 0;
+    if (e->escape < sizeof e->sequence - 1) e->sequence[e->escape++] = (char)c;
+    if (e->escape == 1 || (e->escape == 2 && (c == '[' || c == 'O'))) return 0;
+    if (e->escape > 2 && (c < '@' || (e->escape == 3 && c == '['))) return 0; /* ESC [ [ A: F1 of the Linux console */
+    e->sequence[e->escape] = 0;
+    e->escape = 0;
+    for (i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(e->sequence, known[i].sequence) == 0) return known[i].key;
+    return 0;
+}
+
+static int is_text(int key) { return key == '\t' || (key >= ' ' && key <= 0xFF && key != KEY_RUBOUT); }
+
+static int editor_key(editor *e, int key)
+{
+    int columns = 0;
+    if (key == '\r' || key == '\n') return KEY_LINE;
+    if (key == CTRL_C || (key == CTRL_D && e->len == 0)) return KEY_END;
+    if (key == CTRL_A) e->at = 0;
+    else if (key == CTRL_E) e->at = e->len;
+    else if (key == CTRL_B) e->at = step_back(e, e->at);
+    else if (key == CTRL_F) e->at = step_on(e, e->at, &columns);
+    else if (key == CTRL_H || key == KEY_RUBOUT) editor_erase(e, step_back(e, e->at), e->at);
+    else if (key == CTRL_D || key == KEY_DELETE) editor_erase(e, e->at, step_on(e, e->at, &columns));
+    else if (key == CTRL_K) editor_erase(e, e->at, e->len);
+    else if (key == CTRL_U) editor_erase(e, 0, e->at);
+    else if (key == CTRL_W) editor_erase_word(e);
+    else if (key == CTRL_P) editor_recall(e, e->back + 1);
+    else if (key == CTRL_N && e->back > 0) editor_recall(e, e->back - 1);
+    else if (is_text(key)) editor_insert(e, key);
+    return KEY_NONE; /* ^L, too: the row is drawn after every key */
+}
+
+/* One byte from the keyboard. Of what is pasted only text counts, and the ends of its lines. */
+static int editor_byte(editor *e, int c)
+{
+    int key = c;
+    if (c == KEY_ESCAPE || (e->escape && c >= ' ' && c < KEY_RUBOUT)) key = escape_key(e, c);
+    else e->escape = 0; /* no byte of a sequence: it has broken off */
+    if (key == KEY_PASTE || key == KEY_PASTED) e->pasting = key == KEY_PASTE;
+    else if (!e->pasting || is_text(key) || key == '\r' || key == '\n') return editor_key(e, key);
     return KEY_NONE;
 }
 
@@ -379,9 +563,9 @@ static int editor_take(editor *e)
     int key = KEY_NONE;
     while (key == KEY_NONE && input_at < input_len) {
         uint8_t c = input[input_at++];
-        if (interactive) key = editor_key(e, c);
+        if (interactive) key = editor_byte(e, c);
         else if (c == '\n') key = KEY_LINE;
-        else if (e->len < sizeof e->text) e->text[e->len++] = (char)c;
+        else if (e->len < LINE_MAX_LEN) e->text[e->len++] = (char)c;
         else e->lost++;
     }
     if (interactive && e->prompt) editor_draw(e);
@@ -406,11 +590,12 @@ static const char *ask(const char *prompt, int hidden)
     int key = KEY_NONE;
     line.prompt = prompt;
     line.hidden = hidden;
-    line.len = 0;
+    editor_clear(&line);
     editor_draw(&line);
     while (key == KEY_NONE && !interrupted) {
         fd_set set;
         if (input_at == input_len) input_wait(&set);
+        editor_follow();
         input_fill(&set);
         key = input_ended ? KEY_END : editor_take(&line);
     }
@@ -421,7 +606,7 @@ static const char *ask(const char *prompt, int hidden)
     text[line.len] = 0;
     line.prompt = NULL;
     line.hidden = 0;
-    line.len = 0;
+    editor_clear(&line);
     return text;
 }
 
@@ -582,6 +767,18 @@ static int connect_begin(const struct addrinfo *to)
     return tcp != INVALID_SOCKET;
 }
 
+/* Empties the sets when nothing has come until then. */
+static void select_until(int top, fd_set *readable, fd_set *writable, uint64_t until)
+{
+    uint64_t now = clock_ms(), ms = until > now ? until - now : 0;
+    struct timeval t;
+    t.tv_sec = (long)(ms / 1000);
+    t.tv_usec = (long)(ms % 1000) * 1000;
+    if (select(top + 1, readable, writable, NULL, &t) > 0) return;
+    FD_ZERO(readable);
+    FD_ZERO(writable);
+}
+
 /* The server may send to the port of the TCP connection, so that is where we receive, or wherever there is room. */
 static int open_udp(int other_port, struct sockaddr_storage *local)
 {
@@ -668,7 +865,7 @@ static void read_datagram(uint64_t now)
 
 /* ---- Servers: which one has the room ---- */
 
-/* 1 when the addresses of a server are known, 0 after a sentence. */
+/* 1 when the addresses of a server are known. */
 static int look_up(place *p)
 {
     struct addrinfo hints;
@@ -678,7 +875,6 @@ static int look_up(place *p)
     hints.ai_flags = AI_NUMERICSERV;
     if (getaddrinfo(p->host, p->tcp, &hints, &p->addresses) == 0 && p->addresses) return 1;
     p->addresses = NULL;
-    warn("there is no host \"%s\"; give the server's with -s", p->host);
     return 0;
 }
 
@@ -693,42 +889,101 @@ static size_t place_of(const char *room)
 static void choose_home(const char *room)
 {
     place *p = &places[place_of(room)];
-    if (!look_up(p)) exit(1);
+    if (!look_up(p)) die(1, NO_HOST, p->host);
     home = p;
 }
 
 /* ---- Lists ---- */
 
-static int wait_for(socket_t s, int writing, uint64_t until)
+/* Every address of a server is asked at once: one that keeps silent then takes no time from the others. */
+static void query_begin(const place *p)
 {
-    uint64_t now = clock_ms(), ms = until > now ? until - now : 0;
-    struct timeval t;
-    fd_set set;
-    t.tv_sec = (long)(ms / 1000);
-    t.tv_usec = (long)(ms % 1000) * 1000;
-    FD_ZERO(&set);
-    FD_SET(s, &set);
-    return select((int)s + 1, writing ? NULL : &set, writing ? &set : NULL, NULL, &t) > 0;
+    const struct addrinfo *to;
+    int n = 0;
+    for (to = p->addresses; to && n < ADDRESSES_MAX; to = to->ai_next, n++) {
+        query *q = &queries[query_count++];
+        q->of = p;
+        q->sent = q->complete = 0;
+        q->len = 0;
+        q->socket = connect_to(to);
+    }
 }
 
-/* Connects to an address, sends the request, reads one frame. 1, or 0: no list here. */
-static int fetch_list(const struct addrinfo *from, ocm_view request, uint8_t *buf, size_t cap, ocm_frame *f)
+static void query_end(query *q)
 {
-    uint64_t until = clock_ms() + LIST_MS;
-    socket_t s = connect_to(from);
-    size_t len = 0;
-    int n = 0;
-    if (s == INVALID_SOCKET) return 0;
-    if (wait_for(s, 1, until) && socket_send(s, request.ptr, request.len) == (int)request.len) {
-        while (n == 0 && len < cap && wait_for(s, 0, until)) {
-            int got = socket_receive(s, buf + len, cap - len);
-            if (got <= 0) break;
-            len += (size_t)got;
-            n = ocm_frame_decode(buf, len, OCM_LIST_MAX, f);
-        }
+    if (q->socket != INVALID_SOCKET) socket_close(q->socket);
+    q->socket = INVALID_SOCKET;
+}
+
+/* The socket is ready: the request goes out, or some of the answer comes. */
+static void query_turn(query *q, ocm_view request)
+{
+    int n;
+    if (!q->sent) {
+        q->sent = socket_send(q->socket, request.ptr, request.len) == (int)request.len;
+        if (!q->sent) query_end(q);
+        return;
     }
-    socket_close(s);
-    return n > 0 && f->op == OCM_LIST && f->state == OCM_STATE_DONE;
+    n = socket_receive(q->socket, q->buf + q->len, sizeof q->buf - q->len);
+    if (n < 0 && socket_full(socket_error())) return;
+    if (n > 0) {
+        q->len += (size_t)n;
+        n = ocm_frame_decode(q->buf, q->len, OCM_LIST_MAX, &q->frame);
+        if (n == 0) return;
+    }
+    query_end(q);
+    q->complete = n > 0 && q->frame.op == OCM_LIST && q->frame.state == OCM_STATE_DONE;
+}
+
+/* The answer of a server, or NULL. */
+static const query *query_answered(const place *p)
+{
+    size_t i;
+    for (i = 0; i < query_count; i++)
+        if (queries[i].of == p && queries[i].complete) return &queries[i];
+    return NULL;
+}
+
+/* One turn of waiting for all that are open. 0 when none is open any more. */
+static int query_all(ocm_view request, uint64_t until)
+{
+    fd_set readable, writable;
+    query *q;
+    int top = -1;
+    FD_ZERO(&readable);
+    FD_ZERO(&writable);
+    for (q = queries; q < queries + query_count; q++) {
+        if (query_answered(q->of) || clock_ms() >= until) query_end(q);
+        if (q->socket == INVALID_SOCKET) continue;
+        FD_SET(q->socket, q->sent ? &readable : &writable);
+        if ((int)q->socket > top) top = (int)q->socket;
+    }
+    if (top < 0) return 0;
+    select_until(top, &readable, &writable, until);
+    for (q = queries; q < queries + query_count; q++)
+        if (q->socket != INVALID_SOCKET && FD_ISSET(q->socket, q->sent ? &readable : &writable)) query_turn(q, request);
+    return 1;
+}
+
+/* Asks servers for their rooms, or for a room's members, all of them at the same time. */
+static void query_places(place *from, size_t count, const char *room)
+{
+    static uint8_t request[OCM_FRAME_MAX];
+    uint64_t until;
+    ocm_request q;
+    ocm_view bytes;
+    size_t i;
+    memset(&q, 0, sizeof q);
+    q.op = OCM_LIST;
+    q.room = ocm_text(room);
+    bytes.ptr = request;
+    bytes.len = (size_t)ocm_request_encode(request, sizeof request, &q);
+    query_count = 0;
+    for (i = 0; i < count; i++)
+        if (look_up(&from[i])) query_begin(&from[i]);
+    until = clock_ms() + LIST_MS;
+    while (query_all(bytes, until)) {
+    }
 }
 
 /* One line of a list. 0 when it is none. */
@@ -751,28 +1006,16 @@ static int print_listed(ocm_view text, int *more)
     return 1;
 }
 
-/* Asks one server for its rooms, or for a room's members, and prints them. How many, or -1 after a sentence about why not. */
-static int list_place(place *p, const char *room, int *more)
+/* Prints what a server has answered. How many rooms or members, or -1 after a sentence about why none. */
+static int list_place(const place *p, const char *room, int *more)
 {
-    static uint8_t request[OCM_FRAME_MAX], buf[OCM_ANSWER_MAX + OCM_NAME_MAX];
-    const struct addrinfo *from;
-    ocm_request q;
-    ocm_frame f;
-    ocm_view rest, bytes;
+    const query *q = query_answered(p);
+    ocm_view rest;
     int count = 0;
-    if (!look_up(p)) return -1;
-    memset(&q, 0, sizeof q);
-    memset(&f, 0, sizeof f);
-    q.op = OCM_LIST;
-    q.room = ocm_text(room);
-    bytes.ptr = request;
-    bytes.len = (size_t)ocm_request_encode(request, sizeof request, &q);
-    for (from = p->addresses; from && !fetch_list(from, bytes, buf, sizeof buf, &f);) from = from->ai_next;
-    if (!from) {
-        warn("no list from a chat server at %s, TCP port %s; give its address with -s", p->host, p->tcp);
-        return -1;
-    }
-    for (rest = f.payload; rest.len > 0; count++) {
+    if (!p->addresses) warn(NO_HOST, p->host);
+    else if (!q) warn("no list from a chat server at %s, TCP port %s; give its address with -s", p->host, p->tcp);
+    if (!q) return -1;
+    for (rest = q->frame.payload; rest.len > 0; count++) {
         const uint8_t *stop = (const uint8_t *)memchr(rest.ptr, '\n', rest.len);
         ocm_view text = rest;
         if (stop) text.len = (size_t)(stop - rest.ptr);
@@ -791,6 +1034,7 @@ static int list(const char *room)
 {
     size_t i = *room ? place_of(room) : 0, end = *room ? i + 1 : place_count;
     int count = 0, answers = 0, good = 1, more = 0;
+    query_places(places + i, end - i, room);
     for (; i < end; i++) {
         int n = list_place(&places[i], room, &more);
         if (n < 0) good = 0;
@@ -828,15 +1072,17 @@ static void line_done(const options *o)
     ocm_view text;
     text.ptr = (const uint8_t *)line.text + skip;
     text.len = line.len - skip;
-    if (interactive && line.len && line.text[0] == '/' && !skip && line.len < sizeof line.text) {
-        line.text[line.len] = 0;
+    line.text[line.len] = 0;
+    if (interactive && line.text[0] == '/' && !skip) {
         editor_wipe();
         command(o, line.text);
     } else if (line.len) {
         result = line.lost ? OCM_E_LARGE : ocm_session_say(&session, text);
         if (result < 0) refuse_line(result);
     }
-    if (result > 0 || !interactive) line.len = line.lost = 0; /* else to be mended and tried again */
+    if (result > 0 && interactive && line.len) history_add(line.text);
+    /* What was refused is to be mended and tried again, but of a paste the next line is coming already. */
+    if (result > 0 || !interactive || line.pasting) editor_clear(&line);
     editor_restore();
 }
 
@@ -857,12 +1103,8 @@ static void take_lines(const options *o)
 
 static void wait_for_events(fd_set *readable, fd_set *writable)
 {
-    uint64_t now = clock_ms(), until = ocm_session_deadline(&session), ms = until > now ? until - now : 0;
-    struct timeval t;
+    uint64_t turn = clock_ms() + INPUT_TURN_MS, until = ocm_session_deadline(&session);
     int top = 0;
-    if (ms > INPUT_TURN_MS) ms = INPUT_TURN_MS;
-    t.tv_sec = (long)(ms / 1000);
-    t.tv_usec = (long)(ms % 1000) * 1000;
     FD_ZERO(readable);
     FD_ZERO(writable);
     if (tcp != INVALID_SOCKET) {
@@ -874,9 +1116,7 @@ static void wait_for_events(fd_set *readable, fd_set *writable)
         if ((int)udp > top) top = (int)udp;
     }
     if (ocm_session_ready(&session) && !input_ended && input_at == input_len && input_watch(readable) > top) top = 0;
-    if (select(top + 1, readable, writable, NULL, &t) > 0) return;
-    FD_ZERO(readable);
-    FD_ZERO(writable);
+    select_until(top, readable, writable, until < turn ? until : turn);
 }
 
 /* Carries out what the session wants. The exit status, or -1 to go on. */
@@ -908,6 +1148,7 @@ static int chat(const options *o)
         uint64_t now;
         if (interactive && !line.prompt && ocm_session_ready(&session)) line.prompt = "> ", editor_draw(&line);
         wait_for_events(&readable, &writable);
+        editor_follow();
         now = clock_ms();
         if (tcp != INVALID_SOCKET && FD_ISSET(tcp, &writable)) connect_end(o, now);
         else if (tcp != INVALID_SOCKET && FD_ISSET(tcp, &readable)) read_answer(now);
@@ -990,13 +1231,6 @@ static options read_options(int argc, char **argv)
     }
     if (place_count == 0) add_place(usual);
     return o;
-}
-
-static const char *keep(const char *s)
-{
-    char *copy = (char *)malloc(strlen(s) + 1);
-    if (!copy) die(1, "no memory");
-    return strcpy(copy, s);
 }
 
 /* What the command line does not say is asked for; on a pipe there is nobody to ask. */

@@ -3993,6 +3993,8 @@ static size_t run_watch_count;
 static int run_sockets[RUN_SOCKETS];
 static size_t run_socket_count;
 
+static int run_at_terminal; /* the programs started now have a terminal in place of stdin and stdout */
+
 static uint64_t run_now(void)
 {
     struct timespec t;
@@ -4039,6 +4041,18 @@ static void run_become(char **argv, int in, int out, int err)
     _exit(127);
 }
 
+/* A program's stdin and stdout; [0] is to be read, [1] to be written. 0 when they are there. */
+static int run_pipes(int *in, int *out)
+{
+    if (!run_at_terminal) return pipe(in) || pipe(out);
+    in[1] = posix_openpt(O_RDWR | O_NOCTTY);
+    if (in[1] < 0 || grantpt(in[1]) || unlockpt(in[1])) return 1;
+    in[0] = open(ptsname(in[1]), O_RDWR | O_NOCTTY);
+    out[0] = dup(in[1]);
+    out[1] = dup(in[0]);
+    return in[0] < 0 || out[0] < 0 || out[1] < 0;
+}
+
 /* Starts a program; the words of its command line stand between single spaces. */
 static run_program *run_start(const char *format, ...)
 {
@@ -4052,7 +4066,7 @@ static run_program *run_start(const char *format, ...)
     va_end(args);
     for (word = strtok(line, " "); word && n < 63; word = strtok(NULL, " ")) argv[n++] = word;
     argv[n] = NULL;
-    if (run_count == RUN_PROGRAMS || pipe(in) || pipe(out) || pipe(err)) {
+    if (run_count == RUN_PROGRAMS || run_pipes(in, out) || pipe(err)) {
         printf("no place, or no pipes, for %s\n", argv[0]);
         exit(2);
     }
@@ -5548,6 +5562,9 @@ static void test_example_python(void)
     {"pick_one_down", test_pick_one_down}, \
     {"pick_writing", test_pick_writing}, \
     {"pick_usage", test_pick_usage}, \
+    {"client_list_silent", test_client_list_silent}, \
+    {"terminal_keys", test_terminal_keys}, \
+    {"terminal_history", test_terminal_history}, \
     {"client_no_stdin", test_client_no_stdin}, \
     {"dialects", test_dialects}, \
     {"requests_again", test_requests_again}, \
@@ -5779,6 +5796,85 @@ static void test_pick_usage(void)
     run_usage(command, "room");
     sprintf(command, "./client -s %s -l", repeat(longest, 'h', 256));
     run_usage(command, "host");
+}
+
+/* Servers that keep silent are waited for at the same time. */
+static void test_client_list_silent(void)
+{
+    int mute[3], i;
+    run_program *s = run_server("-q"), *l;
+    uint64_t began = run_now();
+    for (i = 0; i < 3; i++) CHECK((mute[i] = run_bind(SOCK_STREAM, 0)) >= 0 && listen(mute[i], 8) == 0);
+    l = run_start("./client -l -s 127.0.0.1/%u:9000 -s 127.0.0.1/%u:9000 -s 127.0.0.1/%u:%u -s 127.0.0.1/%u:9000", run_port_of(mute[0]),
+                  run_port_of(mute[1]), s->tcp, s->udp, run_port_of(mute[2]));
+    CHECK(run_ended(l) == 1 && run_now() - began < 3900);
+    CHECK(run_heard_all(l, "no rooms\n") && pick_lines(l->text[RUN_ERR]) == 3);
+    run_clean();
+}
+
+static run_program *run_terminal(const run_program *server, const char *options)
+{
+    run_program *c;
+    run_at_terminal = 1;
+    c = run_client_at(server->tcp, server->udp, options);
+    run_at_terminal = 0;
+    CHECK(run_hears(c, "> "));
+    return c;
+}
+
+static void test_terminal_keys(void)
+{
+    static const char *const cases[][2] = {
+        {"wrld\033[D\033[D\033[Do\r", "world"}, {"ac\033OD\002b\006\033OC!\r", "bac!"}, {"bc\033[Ha\033[Fd\r", "abcd"},
+        {"c\033OHb\033[1~a\033[7~_\033OFd\033[4~e\033[8~f\r", "_abcdef"}, {"ello\001h\005!\r", "hello!"},
+        {"axbc\033[D\033[D\033[D\033[3~\004B\r", "aBc"}, {"日本語\033[D\177\b二\r", "二語"}, {"a\xCC\x81" "b\033[D\177\r", "b"},
+        {"one two\002\002\002\013\r", "one "}, {"one two\002\025\r", "o"}, {"one two  three\002\027\027T\r", "one Te"},
+        {"1\033[5~\033[1;5C\033[[A\033OP\033x\033[?1;2c\033[<0;1;1M\0142\r", "12"}, {"\033[D\033[C\177\013\027\025\033[3~.\r", "."},
+        {"<>\002\033[200~a\001\025\033[D\004b\rc\033[201~\177d\r", "<ab>"}, {"", "d"}};
+    run_program *s = run_server("-q"), *a = run_terminal(s, "-n alice lobby"), *b = run_client(s, "-n bob lobby");
+    char said[64];
+    size_t i;
+    for (i = 0; i < COUNT(cases); i++) {
+        row = cases[i][1];
+        run_type(a, cases[i][0]);
+        sprintf(said, "alice: %s\n", row);
+        CHECK(run_hears(b, said));
+    }
+    row = "";
+    run_type(a, "13\033"), run_for(30), run_type(a, "["), run_for(30), run_type(a, "D2\r");
+    CHECK(run_hears(b, "alice: 123\n"));
+    run_type(a, "hello wrld\033[D\033[D\033[D");
+    CHECK(run_hears(a, "> hello w\0337rld\0338"));
+    run_type(b, "hi\n"); /* what arrives stands above, and the cursor where it was */
+    CHECK(run_hears(a, ": hi\r\n\r\033[J> hello w\0337rld\0338"));
+    run_type(a, "o\r");
+    CHECK(run_hears(b, "alice: hello world\n"));
+    run_type(a, "\004");
+    CHECK(run_ended(a) == 0 && run_ended(b) == 0);
+    run_clean();
+}
+
+static void test_terminal_history(void)
+{
+    static const char *const cases[][2] = {
+        {"one\r", "one"}, {"two\r", "two"}, {"two\r", "two"}, {"draft\033[A\033[A!\r", "one!"}, {"under\020\020\033[B\016 way\r", "under way"},
+        {"x\033[B\033[A\033[A\033[A\033[A\033[A\033[A\033[A\0331\r", "one"}};
+    run_program *s = run_server("-q"), *a = run_terminal(s, "-n alice lobby"), *b = run_client(s, "-n bob lobby");
+    char said[64];
+    size_t i;
+    for (i = 0; i < COUNT(cases); i++) {
+        row = cases[i][1];
+        run_type(a, cases[i][0]);
+        sprintf(said, "alice: %s\n", row);
+        CHECK(run_hears(b, said));
+    }
+    row = "";
+    for (i = 0; i < 103; i++) sprintf(said, "line %d\r", (int)i), run_type(a, said);
+    CHECK(run_hears(b, "alice: line 102\n"));
+    for (i = 0; i < 120; i++) run_type(a, "\033[A");
+    run_type(a, "!\r");
+    CHECK(run_hears(b, "alice: line 3!\n")); /* the hundredth, counted from the newest */
+    run_clean();
 }
 
 /* Without a stdin at all the client is as at its end, and no socket becomes its stdin. */
