@@ -1185,12 +1185,14 @@ OCM_API int ocm_frame_decode(const uint8_t *p, size_t len, size_t max, ocm_frame
 
 static void ocmi_put_frame(ocmi_out *o, int op, int state, ocm_view room, size_t payload_len)
 {
-    int shift;
+    uint8_t head[OCM_HEADER_LEN] = {0};
+    int i;
     OCM_ASSERT(room.len <= OCM_NAME_MAX && payload_len <= OCM_LIST_MAX);
-    ocmi_put_byte(o, (int)room.len);
-    ocmi_put_byte(o, op);
-    ocmi_put_byte(o, state);
-    for (shift = 28; shift >= 0; shift--) ocmi_put_byte(o, shift < 8 ? (int)((uint64_t)payload_len >> (8 * shift) & 255) : 0);
+    head[0] = (uint8_t)room.len;
+    head[1] = (uint8_t)op;
+    head[2] = (uint8_t)state;
+    for (i = 1; i <= 4; i++) head[OCM_HEADER_LEN - i] = (uint8_t)((uint64_t)payload_len >> (8 * (i - 1)));
+    ocmi_put(o, head, sizeof head);
     ocmi_put_view(o, room);
 }
 
