@@ -816,18 +816,25 @@ static int ocmi_out_close(const ocmi_out *o)
     return o->full ? OCM_E_SPACE : (int)o->len;
 }
 
-static inline void ocmi_put(ocmi_out *o, const void *p, size_t len)
+/* Where the next len bytes go; NULL when they do not fit. */
+static inline uint8_t *ocmi_claim(ocmi_out *o, size_t len)
 {
     if (len > o->cap - o->len) o->full = 1;
-    if (o->full || len == 0) return;
-    memcpy(o->ptr + o->len, p, len);
+    if (o->full) return NULL;
     o->len += len;
+    return o->ptr + o->len - len;
+}
+
+static inline void ocmi_put(ocmi_out *o, const void *p, size_t len)
+{
+    uint8_t *to = ocmi_claim(o, len);
+    if (to && len) memcpy(to, p, len);
 }
 
 static inline void ocmi_put_byte(ocmi_out *o, int c)
 {
-    if (o->len == o->cap) o->full = 1;
-    if (!o->full) o->ptr[o->len++] = (uint8_t)c;
+    uint8_t *to = ocmi_claim(o, 1);
+    if (to) *to = (uint8_t)c;
 }
 
 static void ocmi_put_view(ocmi_out *o, ocm_view v)
@@ -885,10 +892,14 @@ static void ocmi_put_string(ocmi_out *o, ocm_view v)
 /* The members of an object: `{` or `,`, then "key": and the value. */
 static inline void ocmi_put_key(ocmi_out *o, const char *key)
 {
-    ocmi_put_byte(o, o->len > 0 && o->ptr[o->len - 1] != '\n' ? ',' : '{');
-    ocmi_put_byte(o, '"');
-    ocmi_put_text(o, key);
-    ocmi_put_text(o, "\":");
+    size_t len = strlen(key);
+    int first = o->len == 0 || o->ptr[o->len - 1] == '\n';
+    uint8_t *to = ocmi_claim(o, len + 4);
+    if (!to) return;
+    to[0] = first ? '{' : ',';
+    to[1] = to[len + 2] = '"';
+    memcpy(to + 2, key, len);
+    to[len + 3] = ':';
 }
 
 static inline void ocmi_put_text_member(ocmi_out *o, const char *key, ocm_view v)
@@ -1251,12 +1262,14 @@ OCM_API int ocm_message_decode(ocm_view json, uint8_t *scratch, ocm_message *m)
     return ocmi_message_decode(json, scratch, m, &plain);
 }
 
-static void ocmi_put_text_as_is(ocmi_out *o, const char *key, ocm_view v)
+static inline void ocmi_put_text_as_is(ocmi_out *o, const char *key, ocm_view v)
 {
+    uint8_t *to;
     ocmi_put_key(o, key);
-    ocmi_put_byte(o, '"');
-    ocmi_put_view(o, v);
-    ocmi_put_byte(o, '"');
+    to = ocmi_claim(o, v.len + 2);
+    if (!to) return;
+    to[0] = to[v.len + 1] = '"';
+    if (v.len) memcpy(to + 1, v.ptr, v.len);
 }
 
 /* Of the texts, those in as_is (OCM_HAS_) need no escapes. */
@@ -2622,6 +2635,7 @@ static void ocmi_heard_from(ocm_registry *g, uint32_t slot, ocm_view payload, si
 OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len, const ocm_addr *from, uint64_t now)
 {
     const ocmi_member *m;
+    const ocmi_room *r;
     uint32_t slot = 0;
     ocm_datagram d;
     int i;
@@ -2635,9 +2649,10 @@ OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
         return 0;
     }
     m = &g->member[slot];
+    r = &g->room[m->room];
     OCMI_FETCH(&g->member[m->older].newer); /* ocmi_heard will write there */
     OCMI_FETCH(&g->member[m->newer].older);
-    for (i = 0; i < OCMI_AHEAD; i++) OCMI_FETCH_MEMBER(&g->member[g->room[m->room].recent[i]]);
+    for (i = 0; i < OCMI_AHEAD && r->recent[i]; i++) OCMI_FETCH_MEMBER(&g->member[r->recent[i]]);
     ocmi_heard(g, slot, from, now);
     ocmi_heard_from(g, slot, d.payload, len, now);
     return 1;

@@ -53,7 +53,7 @@ typedef socklen_t socklen;
 #define OCM_IMPLEMENTATION
 #include "ocm.h"
 
-#define TEMPO_MS 4 /* while datagrams come, the listeners are looked at this often, and few connections; many cost select() up to 400 ns each */
+#define TEMPO_MS 10 /* while datagrams come, the listeners are looked at this often, and few connections; many cost select() up to 400 ns each */
 static volatile sig_atomic_t ticked; /* TEMPO_MS have passed */
 
 #ifdef _WIN32
@@ -740,7 +740,7 @@ static void accept_clients(int which)
 {
     static curiosity c;
     int n = accept_client(which);
-    while (n && c.turns && accept_client(which)) n++;
+    while (n && (flowing || c.turns) && accept_client(which)) n++;
     curiosity_learn(&c, n);
 }
 
@@ -825,13 +825,16 @@ static void serve_sockets(void)
         if (FD_ISSET(pairs[i].udp, &readable) && read_datagrams(i, NO_WAIT)) flow(WAITS_IN_READ && pair_count == 1);
 }
 
+/* While datagrams come, there is a select() only after each tick; after one without a datagram there is one for everything again. */
 static void serve(void)
 {
-    if (!flowing || ticked) {
-        ticked = 0;
+    static int heard;
+    if (flowing && !ticked) {
+        if (read_datagrams(0, 0)) heard = 1;
+    } else {
+        if (flowing && !heard) flow(0);
+        ticked = heard = 0;
         serve_sockets();
-    } else if (!read_datagrams(0, 0)) {
-        flow(0);
     }
     while (ocm_registry_time(registry, now) == OCM_E_AGAIN) deliver();
     deliver();
