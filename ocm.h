@@ -1541,7 +1541,7 @@ static uint64_t ocmi_entry_hash(const ocmi_room *r, uint64_t seq)
 }
 
 /* Entry seq of a room, NULL when it is overwritten or yet to come. */
-static const ocmi_entry *ocmi_entry_find(const ocm_registry *g, uint32_t room, uint64_t seq)
+static inline const ocmi_entry *ocmi_entry_find(const ocm_registry *g, uint32_t room, uint64_t seq)
 {
     const ocmi_room *r = &g->room[room];
     uint32_t slot = *ocmi_table_at(&g->entries, ocmi_entry_hash(r, seq));
@@ -1962,7 +1962,7 @@ static int ocmi_rate(const ocm_registry *g, ocmi_member *m, uint64_t now)
 /* ---- 5. Registry: output ---- */
 
 /* Begins what is to be sent to a member: with the header, in the forms that have one. */
-static ocmi_out ocmi_draft_open(ocm_registry *g, uint32_t slot)
+static inline ocmi_out ocmi_draft_open(ocm_registry *g, uint32_t slot)
 {
     const ocmi_member *m = &g->member[slot];
     const ocmi_room *r = &g->room[m->room];
