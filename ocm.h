@@ -504,9 +504,8 @@ typedef struct ocmi_draft {
     size_t cap, len, each;
     size_t head;             /* bytes of the header, which ends with the token; 0 = there is none */
     uint64_t after, reached; /* it holds what is for whoever has the log up to `after`, up to here */
-    uint32_t room;           /* 0 = it is of use to nobody else */
+    uint32_t room;           /* 0 = it is of use to nobody else; it outlives no room, as who is told of its end is told in it */
     uint32_t except;         /* the member that said it and does not get it */
-    int full;                /* there may be more behind it */
 } ocmi_draft;
 
 struct ocm_registry {
@@ -1766,9 +1765,6 @@ static void ocmi_room_close(ocm_registry *g, uint32_t room, int why)
 static void ocmi_room_free(ocm_registry *g, uint32_t room)
 {
     ocmi_room *r = &g->room[room];
-    int kind;
-    for (kind = 0; kind < OCMI_KINDS; kind++)
-        if (g->draft[kind].room == room) g->draft[kind].room = 0;
     r->life++;
     r->next = g->room_free;
     g->room_free = room;
@@ -1968,7 +1964,7 @@ static inline ocmi_out ocmi_draft_open(ocm_registry *g, uint32_t slot)
     const ocmi_room *r = &g->room[m->room];
     ocmi_draft *d = &g->draft[m->kind];
     ocmi_out o = ocmi_out_open(d->bytes, d->cap);
-    d->room = d->except = 0;
+    d->room = 0;
     if (m->kind != OCM_FORM_TEXT) {
         ocmi_put(&o, r->head, 2u + r->head[0]);
         ocmi_put(&o, m->token, OCM_TOKEN_LEN);
@@ -2007,7 +2003,6 @@ static void ocmi_draft_batch(ocm_registry *g, uint32_t slot, uint64_t at, uint64
     }
     d->room = room;
     d->reached = at;
-    d->full = at < last;
     ocmi_draft_close(d, &o, begin ? OCM_BATCH_MAX : o.len);
 }
 
@@ -2024,13 +2019,12 @@ static void ocmi_draft_entry(ocm_registry *g, uint32_t slot, const ocmi_entry *e
     d->except = e->sender;
     d->after = e->seq - 1;
     d->reached = e->seq;
-    d->full = 1;
     ocmi_draft_close(d, &o, o.len);
 }
 
 static int ocmi_draft_serves(const ocmi_draft *d, uint32_t slot, uint32_t room, uint64_t at, uint64_t last)
 {
-    return d->room == room && d->after == at && d->except != slot && (d->reached == last || (d->full && d->reached < last));
+    return d->room == room && d->after == at && d->reached <= last && d->except != slot;
 }
 
 static inline void ocmi_draft_readdress(ocmi_draft *d, const ocmi_member *m)
@@ -2242,16 +2236,16 @@ static int ocmi_busy_next(ocm_registry *g, ocm_event *ev)
     return 0;
 }
 
-/* The usual step of a fan-out: the next member of the round gets what the one before it got, and nothing else; who said it is passed over.
-   0 when it is not so. */
+/* The usual step of a fan-out: the next member of the round gets what the one before it got, and who said it is passed over. 0 when that
+   is not all. Nobody is due here, so nobody is on the way out. */
 static inline int ocmi_fan_out(ocm_registry *g, ocm_event *ev)
 {
     ocmi_room *r = &g->room[g->busy_head];
     uint32_t slot;
-    while ((slot = r->cursor) != 0 && r->listed) {
+    while ((slot = r->cursor) != 0) {
         ocmi_member *m = &g->member[slot];
         ocmi_draft *d = &g->draft[m->kind];
-        if (m->due || m->why || d->room != g->busy_head || d->after != m->sent || d->reached != r->seq) return 0;
+        if (d->room != g->busy_head || d->after != m->sent || d->reached != r->seq) return 0;
         m->sent = r->seq;
         r->cursor = m->next;
         OCMI_FETCH_MEMBER(&g->member[m->ahead]);

@@ -924,6 +924,7 @@ static ocm_answer answer;
 static letter letters[300];
 static size_t letter_count;
 static uint32_t dice; /* the random bytes of a request: unlike all before */
+static uint32_t train = 4; /* datagrams in an event of the next registry */
 
 static void registry_open(uint32_t rooms, uint32_t members, uint32_t rate)
 {
@@ -933,7 +934,7 @@ static void registry_open(uint32_t rooms, uint32_t members, uint32_t rate)
     l.members = members;
     l.rate = rate;
     l.log = 65536;
-    l.train = 4;
+    l.train = train;
     reg = ocm_registry_init(allocate(ocm_registry_size(&l)), &l, key);
     now = 5000;
     letter_count = 0;
@@ -1712,9 +1713,16 @@ static void test_failed_while_full(void)
 static void test_refused_words(void)
 {
     static const char *const bad[] = {"a\nb", "\x1B[2J", "\xFF", "\xC0\x80"};
+    static const char *const worse[] = {"{\"message\":\"a\x7F\"}", "{\"message\":\"a\xC2\x85\"}", "{\"message\":\"a\\u0085\"}"};
     size_t i;
     registry_four(0);
     skip();
+    for (i = 0; i < COUNT(worse); i++) {
+        now += 1000;
+        CHECK(sends(&four[0], row = worse[i]) == 1);
+        drain();
+        CHECK(told(&four[0], OCM_NOTICE, "alice", "*", 0, 0) && quiet());
+    }
     for (i = 0; i < COUNT(bad); i++) {
         now += 1000;
         CHECK(sends(&four[2], row = bad[i]) == 1);
@@ -1730,7 +1738,48 @@ static void test_refused_words(void)
     CHECK(sends(&four[2], "a\nb") == 1);
     drain();
     CHECK(told(&four[2], OCM_NOTICE, "tom", "*", 0, 0) && quiet());
-    CHECK(ocm_registry_counts(reg)->messages == 0 && ocm_registry_counts(reg)->unaccepted == 8);
+    CHECK(ocm_registry_counts(reg)->messages == 0 && ocm_registry_counts(reg)->unaccepted == 11);
+    registry_close();
+}
+
+/* A text is shown as JSON writes it or as it is, whoever said it in whatever form. */
+static void test_escapes(void)
+{
+    person odd;
+    registry_four(0);
+    skip();
+    CHECK(sends(&four[3], "a\tb \"c\" \\ ü") == 1); /* of seed A: alice and lena read JSON, tom text */
+    drain();
+    CHECK(hears(&four[0], "sam", "a\\tb \\\"c\\\" \\\\ ü", 5, 0) && hears(&four[1], "sam", "a\\tb \\\"c\\\" \\\\ ü", 5, 0));
+    CHECK(hears(&four[2], "sam", "a\tb \"c\" \\ ü", 0, 0) && quiet());
+    CHECK(sends(&four[0], "{\"message\":\"plain\",\"message\":\"\\u0022\\t\"}") == 1); /* the last one wins */
+    drain();
+    CHECK(hears(&four[1], "alice", "\\\"\\t", 6, 0) && hears(&four[2], "alice", "\"\t", 0, 0) && hears(&four[3], "alice", "\"\t", 0, 0) && quiet());
+    odd = enter(OCM_JOIN, "lobby", "o\"k", 'S', 5);
+    skip();
+    CHECK(sends(&odd, "hi") == 1);
+    drain();
+    CHECK(hears(&four[0], "o\\\"k", "hi", 8, 0) && hears(&four[2], "o\"k", "hi", 0, 0));
+    registry_close();
+}
+
+/* A TAB counts as two bytes, as JSON writes it. */
+static void test_tabs(void)
+{
+    static char tabs[1993], escaped[3985];
+    size_t i;
+    registry_four(0);
+    skip();
+    repeat(tabs, '\t', (OCM_SPEECH_MAX - strlen("lobby") - strlen("sam")) / 2);
+    for (i = 0; tabs[i]; i++) memcpy(escaped + 2 * i, "\\t", 3);
+    CHECK(sends(&four[3], tabs) == 1);
+    drain();
+    CHECK(hears(&four[0], "sam", escaped, 5, 0) && hears(&four[2], "sam", tabs, 0, 0));
+    skip();
+    repeat(tabs, '\t', strlen(tabs) + 1);
+    CHECK(sends(&four[3], tabs) == 1);
+    drain();
+    CHECK(told(&four[3], OCM_NOTICE, "sam", "*", 0, 0) && quiet());
     registry_close();
 }
 
@@ -2015,6 +2064,52 @@ static void test_batches(void)
     for (i = 0; i < 60; i++) CHECK(hears(&four[1], "alice", i == 30 ? longer : words, 5 + i, 0));
     for (i = 0; i < 60; i++) CHECK(hears(&four[2], "alice", i == 30 ? longer : words, 5 + i, 0));
     registry_close();
+}
+
+/* Events for one member: how many, and whether each is a train as it should be. All but the last datagram are as long as may be, with
+   their own header, and end with a line. */
+static unsigned trains_to(const person *p)
+{
+    unsigned count = 0;
+    uint64_t before = ocm_registry_counts(reg)->events, datagrams = 0;
+    ocm_event ev;
+    while (pull(&ev)) {
+        size_t many = (ev.len + ev.each - 1) / ev.each, i;
+        datagrams += many;
+        if (!same_address(&ev.to, &p->at)) continue;
+        count++;
+        CHECK(many >= 1 && many <= train);
+        for (i = 1; many > 1 && i <= many; i++) {
+            const letter *l = &letters[letter_count - i];
+            CHECK(ev.each == OCM_BATCH_MAX && (i == 1 || l->len == OCM_BATCH_MAX));
+            CHECK(header_of(p, l) < l->len && l->bytes[l->len - 1] == '\n' && l->bytes[header_of(p, l)] == '{');
+        }
+    }
+    CHECK(ocm_registry_counts(reg)->events - before == datagrams);
+    return count;
+}
+
+/* 60 messages of 89 bytes and more: 12 share a datagram. One that is longer than a datagram of several goes alone. */
+static void test_trains(void)
+{
+    static const struct { uint32_t train; unsigned events, with_longer; } cases[] = {{1, 5, 7}, {2, 3, 5}, {3, 2, 3}, {6, 1, 3}, {32, 1, 3}};
+    char words[51], longer[2001];
+    size_t i, k;
+    unsigned n;
+    repeat(words, 'w', 50);
+    repeat(longer, 'l', 2000);
+    for (i = 0; i < COUNT(cases); i++) {
+        train = cases[i].train;
+        for (k = 0; k < 2; k++) {
+            registry_four(0);
+            skip();
+            for (n = 0; n < 60; n++) CHECK(says(&four[0], k && n == 30 ? longer : words, 0) == 1);
+            CHECK(trains_to(&four[1]) == (k ? cases[i].with_longer : cases[i].events));
+            for (n = 0; n < 60; n++) CHECK(hears(&four[1], "alice", k && n == 30 ? longer : words, 5 + n, 0));
+            registry_close();
+        }
+    }
+    train = 4;
 }
 
 static void test_batch_limit(void)
@@ -6879,7 +6974,7 @@ static const struct { const char *name; void (*run)(void); } tests[] = {
     {"refused_at_zero", test_refused_at_zero}, {"rate", test_rate}, {"too_fast_is_told", test_too_fast_is_told},
     {"length_rule", test_length_rule}, {"datagram_size", test_datagram_size}, {"strangers", test_strangers},
     {"loopback_is_one_host", test_loopback_is_one_host}, {"address_follows", test_address_follows},
-    {"undo", test_undo}, {"stop", test_stop}, {"slots", test_slots}, {"batches", test_batches},
+    {"undo", test_undo}, {"stop", test_stop}, {"slots", test_slots}, {"batches", test_batches}, {"trains", test_trains}, {"escapes", test_escapes}, {"tabs", test_tabs},
     {"batch_limit", test_batch_limit}, {"ids", test_ids}, {"asking_again", test_asking_again},
     {"overwritten", test_overwritten}, {"coming_back", test_coming_back},
     {"coming_back_locked", test_coming_back_locked}, {"asking_has_its_rate", test_asking_has_its_rate},
