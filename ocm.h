@@ -109,7 +109,7 @@
        {"sender":"system","operation":6,"seq":18,"count":3}             a member misses 18, 19 and 20: send them again
        {"sender":"system","operation":6,"seq":20,"first":4,"id":1}      status: newest and oldest entry, last id taken
 
-   Several such objects, each ended by a newline, may share a datagram of up to 1200 bytes.
+   Several such objects, each ended by a newline, may share a datagram of up to 1200 bytes; an empty line means nothing.
 
    CONVENTIONS
    Time is in milliseconds of any clock that never runs backwards. Addresses are IPv6, IPv4 ones are mapped into it.

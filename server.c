@@ -561,7 +561,7 @@ static void curiosity_learn(curiosity *c, int found)
 {
     if (found > 1) c->turns = 16;
     else if (c->turns) c->turns--;
-    else if (found == 1 && ++c->single % 64 == 0) c->turns = 1;
+    else if (found == 1 && ++c->single % 32 == 0) c->turns = 1;
 }
 
 /* Reads what waits, up to a bound: what piled up leaves together. */

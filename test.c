@@ -4668,6 +4668,7 @@ typedef struct run_member {
     unsigned port; /* of udp */
     const char *room, *name;
     char token[OCM_TOKEN_MAX + 1];
+    int level; /* 1: it asks for level 1 */
 } run_member;
 
 typedef struct run_answer { /* one frame */
@@ -4838,7 +4839,7 @@ static int run_ask(run_member *m, int op)
 {
     uint64_t asked = run_now();
     char json[600];
-    sprintf(json, "{\"username\": \"%s\", \"ip\": \"127.0.0.1\", \"port\": %u}", m->name, m->port);
+    sprintf(json, "{\"username\": \"%s\", \"ip\": \"127.0.0.1\", \"port\": %u%s}", m->name, m->port, m->level ? ",\"ocm\":1" : "");
     run_send_frame(m->tcp, op, m->form == OCM_FORM_SEED_A, m->room, m->form == OCM_FORM_JSON ? json : m->name);
     return m->form == OCM_FORM_JSON ? run_answered_json(m, op) : run_answered_text(m, op, asked);
 }
@@ -4943,6 +4944,32 @@ static void test_dialects(void)
     CHECK(run_leaves(alice) == 0 && run_ended(bob) == 0);
     CHECK(run_next_is(&m[1], "system", "You have been disconnected: ", OCM_OUT));
     run_silent(&m[0]), run_silent(&m[1]), run_silent(&m[2]);
+    run_clean();
+}
+
+/* What has piled up while the server stood still leaves in few datagrams, complete and in order. */
+static void test_piled_up(void)
+{
+    enum { SAID = 200 };
+    run_program *s = run_server("-q -r 0");
+    run_member tom = run_sockets_for(s, OCM_FORM_TEXT, "lobby", "tom"), lena = run_sockets_for(s, OCM_FORM_JSON, "lobby", "lena");
+    int i, next = 0, datagrams = 0;
+    char said[40];
+    lena.level = 1;
+    CHECK(run_ask(&tom, OCM_CREATE) == 0 && run_ask(&lena, OCM_JOIN) == 200);
+    kill(s->pid, SIGSTOP);
+    for (i = 0; i < SAID; i++) sprintf(said, "word %d", i), run_say(&tom, s, said);
+    kill(s->pid, SIGCONT);
+    while (next < SAID) {
+        char *line = strtok((char *)(uintptr_t)run_next(&lena), "\n");
+        if (!CHECK(line != NULL)) break;
+        datagrams++;
+        for (; line; line = strtok(NULL, "\n")) {
+            sprintf(said, "\"message\":\"word %d\"", next++);
+            CHECK(strstr(line, said) != NULL);
+        }
+    }
+    CHECK(datagrams < SAID / 2);
     run_clean();
 }
 
@@ -5662,6 +5689,7 @@ static void test_example_python(void)
     {"terminal_history", test_terminal_history}, \
     {"client_no_stdin", test_client_no_stdin}, \
     {"dialects", test_dialects}, \
+    {"piled_up", test_piled_up}, \
     {"requests_again", test_requests_again}, \
     {"requests_slow", test_requests_slow}, \
     {"requests_broken", test_requests_broken}, \
