@@ -234,10 +234,10 @@ typedef struct ocm_outcome {
 /* What a registry holds and allows. */
 typedef struct ocm_limits {
     uint32_t rooms, members; /* slots; only one member in eight may have a name of more than 74 bytes */
-    uint32_t log;            /* bytes for the log of all rooms; at least 64 KiB are taken */
+    uint32_t log;            /* bytes for the log of all rooms, up to 1 GiB; at least 64 KiB are taken */
     uint32_t idle;           /* seconds of silence after which a member is dropped; at least 1 */
     uint32_t rate;           /* datagrams a second and member, with a burst of twice as many; 0 = no limit */
-    uint32_t train;          /* datagrams that an event may hold, 1 to 32; more than 1 only for who sends them in one call */
+    uint32_t train;          /* datagrams that an event may hold, up to 32; more than 1 only for who sends them in one call */
 } ocm_limits;
 
 /* What a registry has seen since its start, and what it holds now. */
@@ -447,6 +447,7 @@ typedef struct ocmi_entry { /* one entry of the log; its JSON (ended by a newlin
     uint64_t seq;
     uint32_t room, life; /* life: which of the rooms that used this slot */
     uint32_t sender;     /* member slot, 0 = the server */
+    uint32_t base;       /* of the room, as it was then */
     uint16_t units;      /* size, in OCMI_UNIT bytes */
     uint16_t json_len, text_len; /* no text where nobody in the room needed it */
 } ocmi_entry;
@@ -460,7 +461,7 @@ typedef struct ocmi_room {
     uint64_t round;    /* what done becomes when cursor has passed the last member */
     uint64_t password; /* keyed hash of it */
     uint32_t life, host, size;
-    uint32_t base;     /* keyed hash of its slot: entry seq is found at base + seq */
+    uint32_t base;     /* keyed hash of slot and life: entry seq is found at base + seq */
     uint32_t texts;    /* members that get entries as text */
     uint32_t first_member, cursor;
     uint32_t recent[OCMI_AHEAD]; /* the last to join, in turn: a fan-out begins with them */
@@ -473,7 +474,7 @@ typedef struct ocmi_room {
 
 #define OCMI_NAME_SHORT 74 /* bytes */
 
-typedef struct ocmi_member { /* what speaking and hearing need fills the first 128 bytes, which a processor fetches together */
+typedef struct ocmi_member { /* what hearing needs comes first, in 128 bytes that a processor fetches together */
     ocm_addr addr;
     uint8_t token[OCM_TOKEN_LEN];
     uint64_t sent;             /* it has been sent the log up to here */
@@ -1097,9 +1098,11 @@ static int ocmi_json_skip(const uint8_t **p, const uint8_t *end, int depth)
 typedef struct ocmi_field {
     const char *key;
     size_t len;
-    enum { OCMI_TEXT, OCMI_NUMBER, OCMI_FLAG } type; /* an ocm_view, a uint64_t, an int */
+    int type;
     size_t at;
 } ocmi_field;
+
+enum { OCMI_TEXT, OCMI_NUMBER, OCMI_FLAG }; /* type of a field: an ocm_view, a uint64_t, an int */
 
 typedef struct ocmi_found { /* bit i: field i was there, and is a text that is plain */
     unsigned has, plain;
@@ -1159,6 +1162,7 @@ static int ocmi_json_object(ocm_view json, const ocmi_field *f, size_t count, vo
             if (how == OCMI_ESCAPED && key.len <= sizeof short_key) key = ocmi_view(short_key, ocmi_json_unescape(key, short_key));
             if (!ocmi_json_byte(&p, end, ':')) return OCM_E_BAD;
             i = ocmi_field_find(f, count, key);
+            how = OCMI_AS_IS;
             if (i == count ? !ocmi_json_skip(&p, end, OCMI_DEPTH) : !ocmi_json_field(&p, end, &f[i], into, &scratch, &how))
                 return OCM_E_BAD;
             if (i == count) continue;
@@ -1459,7 +1463,7 @@ static size_t ocmi_layout(ocm_registry *g, uint8_t *mem)
     uint32_t log = g->limits.log < OCMI_LOG_MIN ? OCMI_LOG_MIN : g->limits.log;
     if (mem) mem += ocmi_aligned((uintptr_t)mem) - (uintptr_t)mem;
     OCM_ASSERT(g->limits.rooms > 0 && g->limits.members > 0 && g->limits.idle > 0);
-    OCM_ASSERT(g->limits.train > 0 && g->limits.train <= 32);
+    OCM_ASSERT(log <= 1u << 30 && g->limits.train <= 32);
     OCM_ASSERT((size_t)g->limits.rooms < SIZE_MAX / 4096 && g->limits.rooms < 1u << 30);
     OCM_ASSERT((size_t)g->limits.members < SIZE_MAX / 4096 && g->limits.members < 1u << 30);
     g->log_units = log / OCMI_UNIT;
@@ -1534,16 +1538,16 @@ static ocmi_entry *ocmi_entry_at(const ocm_registry *g, uint32_t unit)
 
 /* The entries of a room follow one another in the table, as they are used. Where they begin nobody can tell, so nobody can make
    chains long with rooms that begin at one place. */
-static uint64_t ocmi_entry_hash(const ocmi_room *r, uint64_t seq)
+static uint64_t ocmi_entry_hash(uint32_t base, uint64_t seq)
 {
-    return (r->base + seq) << 32;
+    return (base + seq) << 32;
 }
 
 /* Entry seq of a room, NULL when it is overwritten or yet to come. */
 static inline const ocmi_entry *ocmi_entry_find(const ocm_registry *g, uint32_t room, uint64_t seq)
 {
     const ocmi_room *r = &g->room[room];
-    uint32_t slot = *ocmi_table_at(&g->entries, ocmi_entry_hash(r, seq));
+    uint32_t slot = *ocmi_table_at(&g->entries, ocmi_entry_hash(r->base, seq));
     for (; slot; slot = g->entries.next[slot]) {
         const ocmi_entry *e = ocmi_entry_at(g, slot - 1);
         if (e->seq == seq && e->room == room && e->life == r->life) return e;
@@ -1561,7 +1565,7 @@ static int ocmi_log_evict(ocm_registry *g)
             if (e->seq > r->done) return 0;
             r->first = e->seq + 1;
         }
-        ocmi_table_remove(&g->entries, ocmi_entry_hash(r, e->seq), g->log_tail + 1);
+        ocmi_table_remove(&g->entries, ocmi_entry_hash(e->base, e->seq), g->log_tail + 1);
     }
     g->log_used -= e->units;
     g->log_tail += e->units;
@@ -1624,7 +1628,8 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
     e->life = r->life;
     e->sender = sender;
     e->units = (uint16_t)((sizeof *e + o.len + OCMI_UNIT - 1) / OCMI_UNIT);
-    ocmi_table_add(&g->entries, ocmi_entry_hash(r, e->seq), g->log_head + 1);
+    e->base = r->base;
+    ocmi_table_add(&g->entries, ocmi_entry_hash(e->base, e->seq), g->log_head + 1);
     g->log_used += e->units;
     g->log_head += e->units;
     if (g->log_head == g->log_units) g->log_head = 0;
@@ -1676,7 +1681,7 @@ static uint64_t ocmi_name_hash(const ocm_registry *g, uint32_t room, ocm_view na
 /* Tokens are random and made here, so nobody can choose some that share a chain, and they need no key. */
 static uint64_t ocmi_token_hash(const uint8_t *token)
 {
-    uint64_t x = ocmi_load64(token) * 0x9E3779B97F4A7C15u;
+    uint64_t x = (ocmi_load64(token) * 0x9E3779B97F4A7C15u) ^ ocmi_load64(token + 8);
     return (x ^ x >> 32) * 0x9E3779B97F4A7C15u;
 }
 
@@ -1714,12 +1719,12 @@ static uint32_t ocmi_token_find(const ocm_registry *g, ocm_view token)
     return slot && g->room[g->member[slot].room].listed ? slot : 0;
 }
 
-static uint32_t ocmi_room_base(const ocm_registry *g, uint32_t slot)
+static uint32_t ocmi_room_base(const ocm_registry *g, uint32_t slot, uint32_t life)
 {
-    uint8_t bytes[4];
+    uint8_t bytes[8];
     int i;
-    for (i = 0; i < 4; i++) bytes[i] = (uint8_t)(slot >> (8 * i));
-    return (uint32_t)ocmi_hash(g->key, ocmi_view(bytes, 4));
+    for (i = 0; i < 4; i++) bytes[i] = (uint8_t)(slot >> (8 * i)), bytes[4 + i] = (uint8_t)(life >> (8 * i));
+    return (uint32_t)ocmi_hash(g->key, ocmi_view(bytes, 8));
 }
 
 static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password)
@@ -1733,7 +1738,7 @@ static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password
     r->first = 1;
     r->listed = 1;
     r->locked = password.len > 0;
-    r->base = ocmi_room_base(g, slot);
+    r->base = ocmi_room_base(g, slot, life);
     r->password = ocmi_hash(g->key, password);
     r->head[0] = (uint8_t)name.len;
     r->head[1] = OCM_TOKEN_LEN;
@@ -1980,22 +1985,24 @@ static void ocmi_draft_close(ocmi_draft *d, const ocmi_out *o, size_t each)
     d->each = each;
 }
 
-/* For a member of level 1: all entries after `at`, up to last, that a train can hold. Its datagrams are filled up with newlines. */
+/* For a member of level 1: all entries after `at`, up to last, that a train can hold. The first datagram sets its length; those between it
+   and the last are filled up with newlines. */
 static void ocmi_draft_batch(ocm_registry *g, uint32_t slot, uint64_t at, uint64_t last)
 {
     const uint32_t room = g->member[slot].room;
     ocmi_draft *d = &g->draft[OCMI_LEVEL_1];
     ocmi_out o = ocmi_draft_open(g, slot);
-    size_t begin = 0; /* of the datagram being filled */
+    size_t begin = 0, limit = OCM_BATCH_MAX; /* of the datagram being filled */
     uint32_t count = 1;
     d->after = at;
     for (; at < last; at++) {
         const ocmi_entry *e = ocmi_entry_find(g, room, at + 1);
         size_t used = o.len - begin;
         if (!e) continue;
-        if (used > d->head && used + e->json_len > OCM_BATCH_MAX) {
-            if (count++ == g->limits.train || used > OCM_BATCH_MAX || d->head + e->json_len > OCM_BATCH_MAX) break;
-            while (o.len - begin < OCM_BATCH_MAX) ocmi_put_byte(&o, '\n');
+        if (used > d->head && used + e->json_len > limit) {
+            if (begin == 0) limit = used;
+            if (count++ >= g->limits.train || limit > OCM_BATCH_MAX || d->head + e->json_len > limit) break;
+            while (o.len - begin < limit) ocmi_put_byte(&o, '\n');
             begin = o.len;
             ocmi_put(&o, d->bytes, d->head);
         }
@@ -2003,7 +2010,7 @@ static void ocmi_draft_batch(ocm_registry *g, uint32_t slot, uint64_t at, uint64
     }
     d->room = room;
     d->reached = at;
-    ocmi_draft_close(d, &o, begin ? OCM_BATCH_MAX : o.len);
+    ocmi_draft_close(d, &o, begin ? limit : o.len);
 }
 
 /* For any other member: one entry, in its own form. */
@@ -2237,12 +2244,12 @@ static int ocmi_busy_next(ocm_registry *g, ocm_event *ev)
 }
 
 /* The usual step of a fan-out: the next member of the round gets what the one before it got, and who said it is passed over. 0 when that
-   is not all. Nobody is due here, so nobody is on the way out. */
+   is not all. Nobody is due here, so in a room that is open nobody is on the way out. */
 static inline int ocmi_fan_out(ocm_registry *g, ocm_event *ev)
 {
     ocmi_room *r = &g->room[g->busy_head];
     uint32_t slot;
-    while ((slot = r->cursor) != 0) {
+    while ((slot = r->cursor) != 0 && r->listed) {
         ocmi_member *m = &g->member[slot];
         ocmi_draft *d = &g->draft[m->kind];
         if (d->room != g->busy_head || d->after != m->sent || d->reached != r->seq) return 0;
