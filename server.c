@@ -95,7 +95,7 @@ static int socket_send_to(socket_t s, const uint8_t *p, size_t n, const struct s
     return sendto(s, (const char *)p, (int)n, 0, to, len) >= 0;
 }
 
-#define TRAIN 1 /* one datagram, one call */
+static uint32_t train_max(void) { return 1; } /* one datagram, one call */
 static int socket_send_train(socket_t s, const uint8_t *p, size_t n, size_t each, const struct sockaddr *to, socklen len)
 {
     return (void)s, (void)p, (void)n, (void)each, (void)to, (void)len, 0;
@@ -161,13 +161,9 @@ static void on_tick(int sig)
    each datagram, which costs a thirtieth of a relay. */
 static void tempo(int on)
 {
-    struct sigaction act;
     struct itimerval every;
-    memset(&act, 0, sizeof act);
     memset(&every, 0, sizeof every);
-    act.sa_handler = on_tick; /* without SA_RESTART: the wait is to end */
     if (on) every.it_interval.tv_usec = every.it_value.tv_usec = TEMPO_MS * 1000;
-    if (on) sigaction(SIGALRM, &act, NULL);
     setitimer(ITIMER_REAL, &every, NULL);
 }
 
@@ -176,9 +172,17 @@ static int socket_send_to(socket_t s, const uint8_t *p, size_t n, const struct s
     return sendto(s, p, n, NO_WAIT, to, len) >= 0;
 }
 
-/* Several datagrams of `each` bytes (the last may be shorter) in one call. 0 when the system or the network card cannot do that. */
+/* Several datagrams of `each` bytes (the last may be shorter) in one call. 0 when the way there cannot do that. */
 #ifdef UDP_SEGMENT
-#define TRAIN 32
+/* A kernel that knows nothing of it (before 4.18) would send them all as one. */
+static uint32_t train_max(void)
+{
+    int s = socket(AF_INET, SOCK_DGRAM, 0), none = 0, known;
+    known = s >= 0 && setsockopt(s, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof none) == 0;
+    if (s >= 0) close(s);
+    return known ? 32 : 1;
+}
+
 static int socket_send_train(socket_t s, const uint8_t *p, size_t n, size_t each, const struct sockaddr *to, socklen len)
 {
     union { struct cmsghdr head; char bytes[CMSG_SPACE(sizeof(uint16_t))]; } control;
@@ -202,7 +206,7 @@ static int socket_send_train(socket_t s, const uint8_t *p, size_t n, size_t each
     return sendmsg(s, &m, NO_WAIT) >= 0;
 }
 #else
-#define TRAIN 1
+static uint32_t train_max(void) { return 1; }
 static int socket_send_train(socket_t s, const uint8_t *p, size_t n, size_t each, const struct sockaddr *to, socklen len)
 {
     return (void)s, (void)p, (void)n, (void)each, (void)to, (void)len, 0;
@@ -233,7 +237,17 @@ static int entropy(uint8_t *p, size_t len) /* at most 256 bytes; read ahead, as 
     return 1;
 }
 
-static int platform_start(void) { return signal(SIGPIPE, SIG_IGN) != SIG_ERR; } /* a client that is gone is an error of send() */
+/* A client that is gone is an error of send(); a tick comes through, whatever the parent process has blocked. */
+static int platform_start(void)
+{
+    struct sigaction tick;
+    sigset_t alarm;
+    memset(&tick, 0, sizeof tick);
+    tick.sa_handler = on_tick; /* without SA_RESTART: the wait is to end */
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    return signal(SIGPIPE, SIG_IGN) != SIG_ERR && sigaction(SIGALRM, &tick, NULL) == 0 && sigprocmask(SIG_UNBLOCK, &alarm, NULL) == 0;
+}
 
 #define LISTEN_ALONE SO_REUSEADDR /* a server that was just stopped must not keep the port from its successor */
 #endif
@@ -242,7 +256,7 @@ static int platform_start(void) { return signal(SIGPIPE, SIG_IGN) != SIG_ERR; } 
 
 #define PAIRS_MAX 16   /* listeners */
 #define CLIENTS_MAX 900 /* TCP connections at once: with the listeners below FD_SETSIZE everywhere */
-#define TURN_MAX 64     /* datagrams read from one socket before all is delivered */
+#define TURN_MAX 64     /* datagrams read, or connections accepted, at one socket before the others have their turn */
 #define WAIT_MS 1000    /* longest sleep: a signal that comes just before select() is seen after it */
 
 typedef struct pair { /* a TCP listener and the UDP socket beside it */
@@ -367,6 +381,7 @@ static void say_of(const ocm_addr *whom, int level, const char *format, ...)
     vfprintf(stderr, format, args);
     va_end(args);
     fputc('\n', stderr);
+    fflush(stderr);
 }
 
 /* ---- Listening ---- */
@@ -740,7 +755,7 @@ static void accept_clients(int which)
 {
     static curiosity c;
     int n = accept_client(which);
-    while (n && (flowing || c.turns) && accept_client(which)) n++;
+    while (n && n < TURN_MAX && (flowing || c.turns) && accept_client(which)) n++;
     curiosity_learn(&c, n);
 }
 
@@ -897,8 +912,9 @@ int main(int argc, char **argv)
     uint8_t key[16];
     void *mem;
     int i, listeners = options(argc, argv, &limits, listen_on);
-    limits.train = TRAIN;
     if (!platform_start() || !entropy(key, sizeof key)) die(1, "the system gives no sockets or no random bytes");
+    setvbuf(stderr, NULL, _IOFBF, 4096); /* a line is one write, which no signal can tear */
+    limits.train = train_max();
     mem = calloc(1, ocm_registry_size(&limits));
     if (!mem)
         die(1, "no memory for %lu rooms and %lu members; ask for fewer with -R and -M", (unsigned long)limits.rooms,

@@ -4973,6 +4973,27 @@ static void test_dialects(void)
     run_clean();
 }
 
+/* A parent process may have blocked the signal by which the server, while datagrams come, remembers TCP. */
+static void test_alarm_blocked(void)
+{
+    run_program *s, *a, *b;
+    sigset_t alarm;
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    sigprocmask(SIG_BLOCK, &alarm, NULL);
+    s = run_server("-q");
+    sigprocmask(SIG_UNBLOCK, &alarm, NULL);
+    a = run_client(s, "-n alice lobby");
+    run_type(a, "anyone?\n");
+    b = run_client(s, "-n bob lobby");
+    CHECK(run_hears(a, "* bob joined\n"));
+    run_type(b, "I am\n");
+    CHECK(run_hears(a, "bob: I am\n"));
+    kill(s->pid, SIGALRM); /* whoever sends it */
+    CHECK(run_leaves(b) == 0 && run_leaves(a) == 0);
+    run_clean();
+}
+
 /* What has piled up while the server stood still leaves in few datagrams, complete and in order. */
 static void test_piled_up(void)
 {
@@ -5716,6 +5737,7 @@ static void test_example_python(void)
     {"client_no_stdin", test_client_no_stdin}, \
     {"dialects", test_dialects}, \
     {"piled_up", test_piled_up}, \
+    {"alarm_blocked", test_alarm_blocked}, \
     {"requests_again", test_requests_again}, \
     {"requests_slow", test_requests_slow}, \
     {"requests_broken", test_requests_broken}, \
