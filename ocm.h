@@ -454,22 +454,23 @@ typedef struct ocmi_entry { /* one entry of the log; its JSON (ended by a newlin
 
 #define OCMI_AHEAD 8 /* members that a fan-out fetches before it comes to them: one fetch takes as long as the work for several */
 
-typedef struct ocmi_room {
-    uint64_t seq;      /* newest entry */
-    uint64_t first;    /* oldest entry held; seq + 1 when none is */
-    uint64_t done;     /* every member has been sent all up to here */
-    uint64_t round;    /* what done becomes when cursor has passed the last member */
-    uint64_t password; /* keyed hash of it */
-    uint32_t life, host, size;
-    uint32_t base;     /* keyed hash of slot and life: entry seq is found at base + seq */
-    uint32_t texts;    /* members that get entries as text */
+typedef struct ocmi_room { /* what a message needs comes first, in 128 bytes unless the name is long */
+    uint64_t seq;   /* newest entry */
+    uint64_t first; /* oldest entry held; seq + 1 when none is */
+    uint64_t done;  /* every member has been sent all up to here */
+    uint64_t round; /* what done becomes when cursor has passed the last member */
+    uint32_t life;
+    uint32_t base;      /* keyed hash of slot and life: entry seq is found at base + seq */
+    uint32_t texts;     /* members that get entries as text */
+    uint32_t next_busy; /* of the rooms with a round to go */
     uint32_t first_member, cursor;
     uint32_t recent[OCMI_AHEAD]; /* the last to join, in turn: a fan-out begins with them */
-    uint32_t joined; /* so many ever did */
-    uint32_t prev, next; /* of the listed rooms */
-    uint32_t next_busy;  /* of the rooms with a round to go */
     uint8_t listed, locked, busy, turning, why;
     uint8_t head[2 + OCM_NAME_MAX]; /* how a datagram to a member begins: both lengths, then the name */
+    uint32_t joined; /* so many ever did */
+    uint32_t host, size;
+    uint32_t prev, next; /* of the listed rooms */
+    uint64_t password;   /* keyed hash of it */
 } ocmi_room;
 
 #define OCMI_NAME_SHORT 74 /* bytes */
@@ -1733,7 +1734,7 @@ static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password
     ocmi_room *r = &g->room[slot];
     uint32_t life = r->life + 1;
     if (!slot) return 0;
-    memset(r, 0, offsetof(ocmi_room, head));
+    memset(r, 0, sizeof *r);
     r->life = life;
     r->first = 1;
     r->listed = 1;
