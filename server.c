@@ -507,7 +507,9 @@ static int send_event(const ocm_event *ev)
     const uint8_t *at = ev->ptr, *end = ev->ptr + ev->len;
     socket_addr to;
     socklen len = addr_to(&ev->to, p->family, &to);
-    if (ev->len > ev->each && socket_send_train(p->udp, ev->ptr, ev->len, ev->each, &to.any, len)) return 1;
+    if (ev->len <= ev->each ? socket_send_to(p->udp, ev->ptr, ev->len, &to.any, len)
+                            : socket_send_train(p->udp, ev->ptr, ev->len, ev->each, &to.any, len))
+        return 1;
     for (; (size_t)(end - at) > ev->each; at += ev->each)
         if (!send_datagram(p->udp, at, ev->each, &to, len)) return 0;
     return send_datagram(p->udp, at, (size_t)(end - at), &to, len);
