@@ -460,7 +460,7 @@ typedef struct ocmi_room { /* what a message needs comes first, in 128 bytes unl
     uint64_t done;  /* every member has been sent all up to here */
     uint64_t round; /* what done becomes when cursor has passed the last member */
     uint32_t life;
-    uint32_t base;      /* keyed hash of slot and life: entry seq is found at base + seq */
+    uint32_t base;      /* from the keyed hash of its name: entry seq is found at base + seq */
     uint32_t texts;     /* members that get entries as text */
     uint32_t next_busy; /* of the rooms with a round to go */
     uint32_t first_member, cursor;
@@ -1720,31 +1720,24 @@ static uint32_t ocmi_token_find(const ocm_registry *g, ocm_view token)
     return slot && g->room[g->member[slot].room].listed ? slot : 0;
 }
 
-static uint32_t ocmi_room_base(const ocm_registry *g, uint32_t slot, uint32_t life)
-{
-    uint8_t bytes[8];
-    int i;
-    for (i = 0; i < 4; i++) bytes[i] = (uint8_t)(slot >> (8 * i)), bytes[4 + i] = (uint8_t)(life >> (8 * i));
-    return (uint32_t)ocmi_hash(g->key, ocmi_view(bytes, 8));
-}
-
 static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password)
 {
     uint32_t slot = ocmi_slot(&g->room_free, &g->room_top, g->limits.rooms, &g->room[g->room_free].next);
     ocmi_room *r = &g->room[slot];
     uint32_t life = r->life + 1;
+    uint64_t hash = ocmi_hash(g->key, name);
     if (!slot) return 0;
     memset(r, 0, sizeof *r);
     r->life = life;
     r->first = 1;
     r->listed = 1;
     r->locked = password.len > 0;
-    r->base = ocmi_room_base(g, slot, life);
-    r->password = ocmi_hash(g->key, password);
+    r->base = (uint32_t)hash + life * 0x9E3779B9u; /* another one in each life */
+    r->password = password.len ? ocmi_hash(g->key, password) : 0;
     r->head[0] = (uint8_t)name.len;
     r->head[1] = OCM_TOKEN_LEN;
     memcpy(r->head + 2, name.ptr, name.len);
-    ocmi_table_add(&g->rooms, ocmi_hash(g->key, name), slot);
+    ocmi_table_add(&g->rooms, hash, slot);
     r->next = g->first_room;
     if (r->next) g->room[r->next].prev = slot;
     g->first_room = slot;
