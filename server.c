@@ -1,20 +1,32 @@
 /* server.c - a chat server: one select() loop around ocm.h
 
    cc -o server server.c              (Windows: gcc -o server server.c -lws2_32)
-   ./server                           listens on all addresses, TCP port 8000 and UDP port 9000
-   ./server -l 127.0.0.1/0:0          on free ports of this machine alone; the line on stdout says which
+   ./server                           listens on all addresses, TCP port 8000, UDP 9000
+   ./server -l 127.0.0.1/0:0          on free ports of this machine alone; stdout says which
    ./server -h                        all options
 
-   Everything that is decided about rooms, members and messages is decided in ocm.h. Here bytes are moved between sockets
-   and the registry, and here is what the registry does not know: descriptors, time, and how long one waits. */
+   Everything about rooms, members and messages is decided in ocm.h. This file moves bytes between
+   sockets and the registry, and it has what the registry does not know: descriptors, time, and how
+   long to wait. Read turn() first, near the end: it is the loop. */
 
-/* ---- Platform: every #ifdef of this file. client.c has a block of the same kind: each program is one file that a reader
-   can take away, and ocm.h is to know nothing of sockets. ---- */
+/* ==== Platform: every #ifdef of this file =================================================== */
 
 #ifdef _WIN32
+#define _CRT_RAND_S /* rand_s */
+#endif
+
+/* ---- Sockets: the same text in server.c and client.c ---- */
+
+#ifdef _WIN32
+#if defined(_WIN32_WINNT) && _WIN32_WINNT < 0x0600
+#undef _WIN32_WINNT
+#endif
+#ifndef _WIN32_WINNT
+#define _WIN32_WINNT 0x0600 /* Vista: inet_ntop, GetTickCount64 */
+#endif
+#ifndef FD_SETSIZE
 #define FD_SETSIZE 1100 /* on Windows a program says itself how many sockets a set holds */
-#define _CRT_RAND_S
-#define _WIN32_WINNT 0x0600
+#endif
 #include <winsock2.h>
 #include <ws2tcpip.h>
 #include <windows.h>
@@ -23,10 +35,16 @@
 #endif
 typedef SOCKET socket_t;
 typedef int socklen;
+#define NO_WAIT 0 /* no such flag: the sockets themselves are non-blocking */
 #else
-#define _GNU_SOURCE /* accept4 */
-#define _DEFAULT_SOURCE
+#ifndef _POSIX_C_SOURCE /* defined from outside, it means POSIX and nothing else */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#ifndef _DARWIN_C_SOURCE
 #define _DARWIN_C_SOURCE
+#endif
+#endif
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -36,74 +54,186 @@ typedef int socklen;
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <netinet/udp.h>
-#endif
 typedef int socket_t;
 typedef socklen_t socklen;
 #define INVALID_SOCKET (-1)
+#define NO_WAIT MSG_DONTWAIT
 #endif
 
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define OCM_IMPLEMENTATION
 #include "ocm.h"
 
-#define TEMPO_MS 10 /* while datagrams come, the listeners are looked at this often, and few connections; many cost select() up to 400 ns each */
-static volatile sig_atomic_t ticked; /* TEMPO_MS have passed */
-
 #ifdef _WIN32
 static void socket_close(socket_t s) { closesocket(s); }
-static void socket_shut(socket_t s) { shutdown(s, SD_SEND); }
 static int socket_error(void) { return WSAGetLastError(); }
 static int socket_full(int e) { return e == WSAEWOULDBLOCK || e == WSAENOBUFS || e == WSAEINTR; }
-static int socket_cut(int e) { return e == WSAEMSGSIZE; } /* the datagram is longer than the buffer, which is full */
-static int socket_no_more(int e) { return e == WSAEMFILE; }
+static int socket_cut(int e) { return e == WSAEMSGSIZE; } /* the buffer is full, the rest is lost */
 static int socket_fits(socket_t s) { return s != INVALID_SOCKET; }
+static uint64_t clock_ms(void) { return GetTickCount64(); }
+
 static int socket_nonblocking(socket_t s)
 {
     u_long on = 1;
-    return ioctlsocket(s, FIONBIO, &on) == 0;
+    return ioctlsocket(s, (long)FIONBIO, &on) == 0;
 }
 
-static socket_t socket_accept(socket_t listener, struct sockaddr_storage *from, socklen *len)
-{
-    socket_t s = accept(listener, (struct sockaddr *)from, len);
-    if (s != INVALID_SOCKET) socket_nonblocking(s);
-    return s;
-}
-
+/* The system's words for an error. Valid until the next call. */
 static const char *socket_words(int e)
 {
     static char words[256];
-    DWORD n = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL, (DWORD)e, 0, words, sizeof words, NULL);
-    while (n > 0 && (unsigned char)words[n - 1] <= ' ') words[--n] = 0;
+    DWORD n = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL,
+                             (DWORD)e, 0, words, sizeof words, NULL);
+    while (n > 0 && (unsigned char)words[n - 1] <= ' ') n--;
+    words[n < sizeof words ? n : sizeof words - 1] = 0;
     return words;
 }
 
-static int socket_udp_mode(socket_t s) { return socket_nonblocking(s); }
-#define WAITS_IN_READ 0 /* there is no flag to read without waiting from a socket that waits */
-#define NO_WAIT 0
-static void tempo(int on) { (void)on; }
-
-static int socket_send_to(socket_t s, const uint8_t *p, size_t n, const struct sockaddr *to, socklen len)
+static int platform_start(void)
 {
-    return sendto(s, (const char *)p, (int)n, 0, to, len) >= 0;
+    WSADATA data;
+    return WSAStartup(MAKEWORD(2, 2), &data) == 0;
+}
+#else
+static void socket_close(socket_t s) { close(s); }
+static int socket_error(void) { return errno; }
+static int socket_full(int e)
+{
+    return e == EAGAIN || e == EWOULDBLOCK || e == ENOBUFS || e == EINTR;
+}
+static int socket_cut(int e) { return (void)e, 0; } /* POSIX hands over what fits */
+static int socket_fits(socket_t s) { return s >= 0 && s < FD_SETSIZE; } /* else FD_SET overflows */
+static int socket_nonblocking(socket_t s) { return fcntl(s, F_SETFL, O_NONBLOCK) == 0; }
+static const char *socket_words(int e) { return strerror(e); }
+
+static uint64_t clock_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static uint32_t train_max(void) { return 1; } /* one datagram, one call */
-static int socket_send_train(socket_t s, const uint8_t *p, size_t n, size_t each, const struct sockaddr *to, socklen len)
+/* A standard descriptor that was closed (2>&-) must not become a socket's: the program would read
+   from it or log into it. And a peer that is gone is to be an error of send(), not a signal. */
+static int platform_start(void)
 {
-    return (void)s, (void)p, (void)n, (void)each, (void)to, (void)len, 0;
+    int fd;
+    for (fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return 0;
+    return signal(SIGPIPE, SIG_IGN) != SIG_ERR;
+}
+#endif
+
+static int socket_send(socket_t s, const uint8_t *p, size_t len)
+{
+    return (int)send(s, (const char *)p, (socklen)len, 0);
 }
 
-static int socket_send(socket_t s, const uint8_t *p, size_t len) { return send(s, (const char *)p, (int)len, 0); }
-static int socket_receive(socket_t s, uint8_t *p, size_t len) { return recv(s, (char *)p, (int)len, 0); }
-static uint64_t clock_ms(void) { return GetTickCount64(); }
+static int socket_receive(socket_t s, uint8_t *p, size_t len)
+{
+    return (int)recv(s, (char *)p, (socklen)len, 0);
+}
+
+/* One datagram; it never waits. 1 if the system took it. */
+static int socket_send_to(socket_t s, const uint8_t *p, size_t len, const struct sockaddr *to,
+                          socklen to_len)
+{
+    return sendto(s, (const char *)p, (socklen)len, NO_WAIT, to, to_len) >= 0;
+}
+
+/* The bytes of one datagram, of a longer one as many as fit, or -1. */
+static int socket_receive_from(socket_t s, uint8_t *p, size_t len, int flags,
+                               struct sockaddr_storage *from)
+{
+    socklen from_len = sizeof *from;
+    int n = (int)recvfrom(s, (char *)p, (socklen)len, flags, (struct sockaddr *)from, &from_len);
+    return n < 0 && socket_cut(socket_error()) ? (int)len : n;
+}
+
+/* As ocm.h writes addresses: IPv4 a.b.c.d is ::ffff:a.b.c.d. */
+static ocm_addr addr_of(const struct sockaddr_storage *ss)
+{
+    ocm_addr a;
+    memset(&a, 0, sizeof a);
+    if (ss->ss_family == AF_INET) {
+        struct sockaddr_in in4;
+        memcpy(&in4, ss, sizeof in4);
+        a.ip[10] = a.ip[11] = 0xFF;
+        memcpy(a.ip + 12, &in4.sin_addr, 4);
+        a.port = ntohs(in4.sin_port);
+    } else if (ss->ss_family == AF_INET6) {
+        struct sockaddr_in6 in6;
+        memcpy(&in6, ss, sizeof in6);
+        memcpy(a.ip, &in6.sin6_addr, 16);
+        a.port = ntohs(in6.sin6_port);
+        if (a.ip[0] == 0xFE && (a.ip[1] & 0xC0) == 0x80) a.scope = in6.sin6_scope_id;
+    }
+    return a;
+}
+
+/* The address and port of this end of a socket. */
+static ocm_addr addr_local(socket_t s)
+{
+    struct sockaddr_storage ss;
+    socklen len = sizeof ss;
+    memset(&ss, 0, sizeof ss);
+    getsockname(s, (struct sockaddr *)&ss, &len);
+    return addr_of(&ss);
+}
+
+/* The IP address as text, valid until the next call. */
+static const char *addr_ip(const ocm_addr *a)
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+    static char text[INET6_ADDRSTRLEN];
+    int four = memcmp(a->ip, mapped, 12) == 0;
+    if (!inet_ntop(four ? AF_INET : AF_INET6, four ? a->ip + 12 : a->ip, text, sizeof text))
+        strcpy(text, "?");
+    return text;
+}
+
+/* ---- end of the same text ---- */
+
+/* What only the server needs. */
+
+#define READ_WAIT_MS 10 /* longest wait in recvfrom() instead of select() */
+#define GATHER_MAX 32   /* datagrams that leave in one call */
+#define LOG_MAX 512     /* bytes of a log line; what a pipe takes in one piece (POSIX, PIPE_BUF) */
+
+typedef union socket_addr {
+    struct sockaddr any;
+    struct sockaddr_in in4;
+    struct sockaddr_in6 in6;
+} socket_addr;
+
+static volatile sig_atomic_t stopping;
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    stopping = 1;
+}
+
+#ifdef _WIN32
+#define LISTEN_ALONE SO_EXCLUSIVEADDRUSE /* else another program could take the port over */
+#define WAITS_IN_READ 0 /* a socket that waits cannot be read without waiting */
+static void set_add(fd_set *set, socket_t s) { FD_SET(s, set); }
+static int set_has(const fd_set *set, socket_t s) { return FD_ISSET(s, set) != 0; }
+static void socket_shut(socket_t s) { shutdown(s, SD_SEND); }
+static void nap(int ms) { Sleep((DWORD)ms); }
+static int socket_no_more(int e) { return e == WSAEMFILE || e == WSAENOBUFS; }
+static int udp_mode(socket_t s) { return socket_nonblocking(s); }
+
+static int log_write(const char *line, size_t len)
+{
+    return fwrite(line, 1, len, stderr) == len && fflush(stderr) == 0;
+}
 
 static int entropy(uint8_t *p, size_t len)
 {
@@ -116,187 +246,293 @@ static int entropy(uint8_t *p, size_t len)
     return 1;
 }
 
-static int platform_start(void)
+static void catch_signals(void)
 {
-    WSADATA data;
-    return WSAStartup(MAKEWORD(2, 2), &data) == 0;
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
 }
-
-#define LISTEN_ALONE SO_EXCLUSIVEADDRUSE /* else another program could take the port over */
 #else
-static void socket_close(socket_t s) { close(s); }
-static void socket_shut(socket_t s) { shutdown(s, SHUT_WR); }
-static int socket_error(void) { return errno; }
-static int socket_full(int e) { return e == EAGAIN || e == EWOULDBLOCK || e == ENOBUFS || e == EINTR; }
-static int socket_cut(int e) { return (void)e, 0; } /* POSIX hands over what fits */
-static int socket_no_more(int e) { return e == EMFILE || e == ENFILE; }
-static int socket_fits(socket_t s) { return s < FD_SETSIZE; } /* beyond it select() would write outside its set */
-static const char *socket_words(int e) { return strerror(e); }
-static int socket_nonblocking(socket_t s) { return fcntl(s, F_SETFL, O_NONBLOCK) == 0; }
-
-static socket_t socket_accept(socket_t listener, struct sockaddr_storage *from, socklen *len)
-{
-#ifdef __linux__
-    return accept4(listener, (struct sockaddr *)from, len, SOCK_NONBLOCK);
-#else
-    socket_t s = accept(listener, (struct sockaddr *)from, len);
-    if (s >= 0) socket_nonblocking(s);
-    return s;
-#endif
-}
-
-/* A UDP socket waits in recvfrom(), unless NO_WAIT is given: while datagrams come, that saves the select() before each. Its buffers stay
-   as the system makes them: they hold a few milliseconds of work, and larger ones would turn overload into delay. */
+#define LISTEN_ALONE SO_REUSEADDR /* connections of a server just stopped do not hold the port */
 #define WAITS_IN_READ 1
-#define NO_WAIT MSG_DONTWAIT
-static int socket_udp_mode(socket_t s) { return s >= 0; }
-
-static void on_tick(int sig)
-{
-    (void)sig;
-    ticked = 1;
-}
-
-/* While it is on, a signal ends the wait in recvfrom() every TEMPO_MS. A timeout of the socket itself would be set up and taken down with
-   each datagram, which costs a thirtieth of a relay. */
-static void tempo(int on)
-{
-    struct itimerval every;
-    memset(&every, 0, sizeof every);
-    if (on) every.it_interval.tv_usec = every.it_value.tv_usec = TEMPO_MS * 1000;
-    setitimer(ITIMER_REAL, &every, NULL);
-}
-
-static int socket_send_to(socket_t s, const uint8_t *p, size_t n, const struct sockaddr *to, socklen len)
-{
-    return sendto(s, p, n, NO_WAIT, to, len) >= 0;
-}
-
-/* Several datagrams of `each` bytes (the last may be shorter) in one call. 0 when the way there cannot do that. */
-#ifdef UDP_SEGMENT
-/* A kernel that knows nothing of it (before 4.18) would send them all as one. */
-static uint32_t train_max(void)
-{
-    int s = socket(AF_INET, SOCK_DGRAM, 0), none = 0, known;
-    known = s >= 0 && setsockopt(s, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof none) == 0;
-    if (s >= 0) close(s);
-    return known ? 32 : 1;
-}
-
-static int socket_send_train(socket_t s, const uint8_t *p, size_t n, size_t each, const struct sockaddr *to, socklen len)
-{
-    union { struct cmsghdr head; char bytes[CMSG_SPACE(sizeof(uint16_t))]; } control;
-    uint16_t segment = (uint16_t)each;
-    struct iovec part;
-    struct msghdr m;
-    part.iov_base = (void *)(uintptr_t)p;
-    part.iov_len = n;
-    memset(&m, 0, sizeof m);
-    memset(&control, 0, sizeof control);
-    m.msg_name = (void *)(uintptr_t)to;
-    m.msg_namelen = len;
-    m.msg_iov = &part;
-    m.msg_iovlen = 1;
-    m.msg_control = &control;
-    m.msg_controllen = sizeof control.bytes;
-    control.head.cmsg_level = IPPROTO_UDP;
-    control.head.cmsg_type = UDP_SEGMENT;
-    control.head.cmsg_len = CMSG_LEN(sizeof segment);
-    memcpy(CMSG_DATA(&control.head), &segment, sizeof segment);
-    return sendmsg(s, &m, NO_WAIT) >= 0;
-}
-#else
-static uint32_t train_max(void) { return 1; }
-static int socket_send_train(socket_t s, const uint8_t *p, size_t n, size_t each, const struct sockaddr *to, socklen len)
-{
-    return (void)s, (void)p, (void)n, (void)each, (void)to, (void)len, 0;
-}
-#endif
-
-static int socket_send(socket_t s, const uint8_t *p, size_t len) { return (int)send(s, p, len, 0); }
-static int socket_receive(socket_t s, uint8_t *p, size_t len) { return (int)recv(s, p, len, 0); }
-
-static uint64_t clock_ms(void)
+static void set_add(fd_set *set, socket_t s) { FD_SET((unsigned)s, set); }
+static int set_has(const fd_set *set, socket_t s) { return FD_ISSET((unsigned)s, set) != 0; }
+static void socket_shut(socket_t s) { shutdown(s, SHUT_WR); }
+static void nap(int ms)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    t.tv_sec = 0;
+    t.tv_nsec = ms * 1000000l;
+    nanosleep(&t, NULL);
 }
 
-static int entropy(uint8_t *p, size_t len) /* at most 256 bytes; read ahead, as a call for each token would cost more than the token */
+static int socket_no_more(int e)
+{
+    return e == EMFILE || e == ENFILE || e == ENOBUFS || e == ENOMEM;
+}
+
+/* A UDP socket waits in recvfrom(), but not long, unless NO_WAIT is given. Its buffers stay as the
+   system makes them: they hold a few milliseconds of work, larger ones turn overload into delay. */
+static int udp_mode(socket_t s)
+{
+    struct timeval wait;
+    wait.tv_sec = 0;
+    wait.tv_usec = READ_WAIT_MS * 1000;
+    return setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == 0;
+}
+
+/* Writes a line if stderr takes it at once: a reader that stops must not stop the server. What
+   select() calls writable is a promise of LOG_MAX bytes for a pipe, but not for a terminal: that
+   is opened once more, as O_NONBLOCK on stderr itself would also hold for other programs. */
+static int log_write(const char *line, size_t len)
 {
     static int fd = -1;
-    static uint8_t ahead[256];
-    static size_t left;
-    if (fd < 0) fd = open("/dev/urandom", O_RDONLY);
-    if (left < len && (fd < 0 || read(fd, ahead, sizeof ahead) != (ssize_t)sizeof ahead)) return 0;
-    if (left < len) left = sizeof ahead;
-    left -= len;
-    memcpy(p, ahead + left, len);
-    memset(ahead + left, 0, len); /* a token is nowhere but with its member */
+    struct timeval none;
+    fd_set set;
+    const char *terminal = fd < 0 ? ttyname(STDERR_FILENO) : NULL;
+    if (terminal) fd = open(terminal, O_WRONLY | O_NOCTTY | O_NONBLOCK);
+    if (!socket_fits(fd)) fd = STDERR_FILENO;
+    memset(&none, 0, sizeof none);
+    FD_ZERO(&set);
+    set_add(&set, fd);
+    return select(fd + 1, NULL, &set, NULL, &none) == 1 && write(fd, line, len) == (ssize_t)len;
+}
+
+#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__NetBSD__)
+static int entropy(uint8_t *p, size_t len)
+{
+    arc4random_buf(p, len);
     return 1;
 }
-
-/* A client that is gone is an error of send(); a tick comes through, whatever the parent process has blocked. */
-static int platform_start(void)
+#else
+static int entropy(uint8_t *p, size_t len)
 {
-    struct sigaction tick;
-    sigset_t alarm;
-    memset(&tick, 0, sizeof tick);
-    tick.sa_handler = on_tick; /* without SA_RESTART: the wait is to end */
-    sigemptyset(&alarm);
-    sigaddset(&alarm, SIGALRM);
-    return signal(SIGPIPE, SIG_IGN) != SIG_ERR && sigaction(SIGALRM, &tick, NULL) == 0 && sigprocmask(SIG_UNBLOCK, &alarm, NULL) == 0;
+    int fd = open("/dev/urandom", O_RDONLY);
+    ssize_t n = 1;
+    while (fd >= 0 && len > 0 && n > 0) {
+        n = read(fd, p, len);
+        if (n < 0 && errno == EINTR) n = 1;
+        else if (n > 0) p += n, len -= (size_t)n;
+    }
+    if (fd >= 0) close(fd);
+    return len == 0;
 }
-
-#define LISTEN_ALONE SO_REUSEADDR /* a server that was just stopped must not keep the port from its successor */
 #endif
 
-/* ---- State ---- */
+/* Without SA_RESTART: a signal is to end whatever waits. */
+static void catch_signals(void)
+{
+    struct sigaction stop;
+    memset(&stop, 0, sizeof stop);
+    stop.sa_handler = on_signal;
+    sigemptyset(&stop.sa_mask);
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGTERM, &stop, NULL);
+}
+#endif
 
-#define PAIRS_MAX 16   /* listeners */
-#define CLIENTS_MAX 900 /* TCP connections at once: with the listeners below FD_SETSIZE everywhere */
-#define TURN_MAX 64     /* datagrams read, or connections accepted, at one socket before the others have their turn */
-#define WAIT_MS 1000    /* longest sleep: a signal that comes just before select() is seen after it */
+#if defined(__linux__) && defined(_GNU_SOURCE)
+#include <netinet/udp.h>
+
+/* A socket that is bound to all addresses learns with each datagram at which of them it came, and
+   sends from a given one: a client hears only the address that it asked. */
+static void udp_learn_local(socket_t s, int family)
+{
+    int on = 1;
+    if (family == AF_INET) setsockopt(s, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
+    else setsockopt(s, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
+}
+
+typedef union udp_control {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))];
+} udp_control;
+
+/* Like socket_receive_from(); writes the local address as ocm_addr has it. */
+static int udp_receive(socket_t s, uint8_t *p, size_t len, int flags,
+                       struct sockaddr_storage *from, uint8_t local[16])
+{
+    udp_control control;
+    struct iovec part;
+    struct msghdr m;
+    struct cmsghdr *c;
+    int n;
+    memset(&m, 0, sizeof m);
+    part.iov_base = p;
+    part.iov_len = len;
+    m.msg_name = from;
+    m.msg_namelen = sizeof *from;
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    m.msg_control = control.bytes;
+    m.msg_controllen = sizeof control.bytes;
+    n = (int)recvmsg(s, &m, flags);
+    c = n >= 0 ? CMSG_FIRSTHDR(&m) : NULL;
+    if (c && c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+        struct in6_pktinfo info;
+        memcpy(&info, CMSG_DATA(c), sizeof info);
+        memcpy(local, &info.ipi6_addr, 16);
+    } else if (c && c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+        struct in_pktinfo info;
+        memcpy(&info, CMSG_DATA(c), sizeof info);
+        local[10] = local[11] = 0xFF;
+        memcpy(local + 12, &info.ipi_spec_dst, 4);
+    }
+    return n;
+}
+
+/* Adds a control message whose value is len bytes. */
+static void control_add(struct msghdr *m, int level, int type, const void *value, size_t len)
+{
+    uint8_t *end = (uint8_t *)m->msg_control + m->msg_controllen;
+    struct cmsghdr *c = (struct cmsghdr *)(void *)end;
+    memset(c, 0, CMSG_SPACE(len));
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = (socklen)CMSG_LEN(len);
+    memcpy(CMSG_DATA(c), value, len);
+    m->msg_controllen = (socklen)(m->msg_controllen + CMSG_SPACE(len));
+}
+
+/* Sends p from the address `local` (NULL: any), cut into datagrams of `segment` bytes (0: whole;
+   the last may be shorter). 1 if the system took it. */
+static int udp_send(socket_t s, const uint8_t *p, size_t len, size_t segment,
+                    const socket_addr *to, socklen to_len, const uint8_t *local)
+{
+    udp_control control;
+    struct iovec part;
+    struct msghdr m;
+    if (!local && !segment) return socket_send_to(s, p, len, &to->any, to_len);
+    memset(&m, 0, sizeof m);
+    part.iov_base = (void *)(uintptr_t)p;
+    part.iov_len = len;
+    m.msg_name = (void *)(uintptr_t)to;
+    m.msg_namelen = to_len;
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    m.msg_control = control.bytes;
+    if (local && to->any.sa_family == AF_INET) {
+        struct in_pktinfo info;
+        memset(&info, 0, sizeof info);
+        memcpy(&info.ipi_spec_dst, local + 12, 4);
+        control_add(&m, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+    } else if (local) {
+        struct in6_pktinfo info;
+        memset(&info, 0, sizeof info);
+        memcpy(&info.ipi6_addr, local, 16);
+        control_add(&m, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+    }
+#ifdef UDP_SEGMENT
+    if (segment) {
+        uint16_t bytes = (uint16_t)segment;
+        control_add(&m, IPPROTO_UDP, UDP_SEGMENT, &bytes, sizeof bytes);
+    }
+#endif
+    return sendmsg(s, &m, NO_WAIT) >= 0;
+}
+
+/* How many datagrams udp_send() can cut. A kernel that does not know UDP_SEGMENT (before 4.18)
+   ignores it and would send them all as one. */
+static int udp_gather_max(void)
+{
+#ifdef UDP_SEGMENT
+    int none = 0, known, s = socket(AF_INET, SOCK_DGRAM, 0);
+    known = s >= 0 && setsockopt(s, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof none) == 0;
+    if (s >= 0) close(s);
+    return known ? GATHER_MAX : 1;
+#else
+    return 1;
+#endif
+}
+#else
+/* One datagram for each call; which of the machine's addresses it leaves from, the system decides.
+   If a machine has several, name each with -l. */
+static void udp_learn_local(socket_t s, int family) { (void)s, (void)family; }
+static int udp_gather_max(void) { return 1; }
+
+static int udp_receive(socket_t s, uint8_t *p, size_t len, int flags,
+                       struct sockaddr_storage *from, uint8_t local[16])
+{
+    (void)local;
+    return socket_receive_from(s, p, len, flags, from);
+}
+
+static int udp_send(socket_t s, const uint8_t *p, size_t len, size_t segment,
+                    const socket_addr *to, socklen to_len, const uint8_t *local)
+{
+    (void)segment, (void)local;
+    return socket_send_to(s, p, len, &to->any, to_len);
+}
+#endif
+
+/* ==== State ================================================================================= */
+
+#define PAIRS_MAX 16        /* listeners */
+#define CONNS_MAX 900       /* TCP connections: with all else below FD_SETSIZE everywhere */
+#define CONNS_FEW 16        /* so many are watched by every select() */
+#define TURN_MAX 64         /* datagrams read from a socket, or connections accepted, in a turn */
+#define DELIVER_MAX 256     /* datagrams sent in a turn: then it is the inputs' turn again */
+#define ANSWER_BYTES 262144 /* of TCP answers in a turn: a list has up to 64 KiB */
+#define SEND_WAIT_MS 10     /* in a turn, for full send buffers */
+#define VAIN_MAX 50         /* turns in which a socket seems ready, and nothing comes of it */
+#define NAP_MS 10           /* after them */
+#define LOOK_MS 10          /* while datagrams come, the listeners are looked at this often */
+#define SLEEP_MS 500        /* longest wait: a signal that comes just before it is seen after it */
+#define PAUSE_MS 1000       /* a longer turn means that the machine or the process stood still */
+#define CATCH_UP_TURNS 64   /* after that, nobody times out for so many turns at most */
+#define NO_MORE_MS 100      /* without a descriptor, the listeners are left alone for so long */
+#define STOP_MS 2000        /* at the end: after that, full send buffers are not waited for */
+#define SLOTS_MAX (SIZE_MAX > UINT32_MAX ? 100000000u : 500000u) /* rooms or members */
+#define LOG_LINES 200       /* log lines in a second, apart from errors */
 
 typedef struct pair { /* a TCP listener and the UDP socket beside it */
     socket_t tcp, udp;
     int family;
+    int wildcard; /* bound to all addresses: it matters from which one a datagram leaves */
     uint16_t udp_port;
 } pair;
 
-typedef struct client_buffers {
-    uint8_t in[OCM_FRAME_MAX], out[OCM_ANSWER_MAX];
-} client_buffers;
-
-typedef struct client { /* one TCP connection */
+typedef struct connection {
     socket_t s;
-    int success, lingers, in;
+    ocm_conn *state;
     ocm_addr from;
-    uint64_t deadline, active; /* ms: closed at; last time something came */
-    uint64_t later;            /* ms: when the bytes after `first` may go */
-    size_t in_len, out_at, out_first, out_len;
-    int shut;                  /* shut the sending side once out is sent */
-    uint8_t token[OCM_TOKEN_LEN];
-    client_buffers *buf; /* apart, so that looking at many connections touches little memory */
-} client;
+    uint64_t origin; /* see origin_of() */
+    int share;       /* connections of that origin, 0 for loopback */
+    int sending;     /* waits until it can send */
+    size_t read;     /* bytes that it can take */
+    uint64_t active; /* ms: when something came last */
+    uint64_t until;  /* ms: when it is to be looked at again */
+} connection;
+
+typedef struct gathering { /* datagrams to one address that are to leave in one call */
+    int count;
+    size_t len;
+    ocm_event events[GATHER_MAX];
+    uint8_t bytes[GATHER_MAX * OCM_BATCH_MAX];
+} gathering;
 
 static pair pairs[PAIRS_MAX];
 static int pair_count;
-static client clients[CLIENTS_MAX]; /* the first client_count are connected, in no order; the others may have buffers */
-static int client_count;
-static int flowing;        /* datagrams come: wait for the next in recvfrom() */
-static uint64_t tcp_turn;  /* ms: when TCP is to be looked at again */
+static ocm_conn conn_states[CONNS_MAX];
+static connection conns[CONNS_MAX]; /* the first conn_count are open, in no order */
+static int conn_count;
+static gathering gathered;
+static int gather_max; /* 1: each datagram leaves alone */
 static ocm_registry *registry;
-static uint64_t now;
-static int loudness = 1; /* 0 errors only, 1 what happens in rooms, 2 connections and refusals too */
-static volatile sig_atomic_t stopping;
 
-static void on_signal(int sig)
-{
-    (void)sig;
-    stopping = 1;
-}
+static uint64_t now;          /* ms: the time of this turn */
+static uint64_t registry_now; /* ms: the time that the registry is told to let pass, see turn() */
+static uint64_t registry_until;
+static uint64_t conns_at;     /* ms: when the connections are to be looked at again */
+static uint64_t listeners_at; /* ms: likewise, listeners */
+static uint64_t look_at;      /* ms: when select() is due, although datagrams come */
+static int woken;             /* select() said that there is something to do, or failed */
+static unsigned long worked;  /* things that were done: bytes and datagrams taken or sent */
+static int busy;              /* the last turn read datagrams, or left some undelivered */
+static int undelivered;       /* the registry has more to send */
+static int catching_up;       /* turns */
+static int send_wait;         /* ms: what is left of SEND_WAIT_MS */
+static long answer_bytes;     /* what is left of ANSWER_BYTES */
+static int loudness = 1;      /* 0 errors only, 1 what happens in rooms, 2 connections, refusals */
 
 static void die(int status, const char *format, ...)
 {
@@ -309,35 +545,21 @@ static void die(int status, const char *format, ...)
     exit(status);
 }
 
-/* ---- Addresses ---- */
+/* ==== Addresses ============================================================================= */
 
-static ocm_addr addr_of(const struct sockaddr_storage *ss, int socket)
+static int addr_mapped(const ocm_addr *a)
 {
-    ocm_addr a;
-    memset(&a, 0, sizeof a);
-    a.socket = (uint16_t)socket;
-    if (ss->ss_family == AF_INET) {
-        struct sockaddr_in in4;
-        memcpy(&in4, ss, sizeof in4);
-        a.ip[10] = a.ip[11] = 0xFF;
-        memcpy(a.ip + 12, &in4.sin_addr, 4);
-        a.port = ntohs(in4.sin_port);
-    } else {
-        struct sockaddr_in6 in6;
-        memcpy(&in6, ss, sizeof in6);
-        memcpy(a.ip, &in6.sin6_addr, 16);
-        a.port = ntohs(in6.sin6_port);
-        if (a.ip[0] == 0xFE && (a.ip[1] & 0xC0) == 0x80) a.scope = in6.sin6_scope_id;
-    }
-    return a;
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+    return memcmp(a->ip, mapped, sizeof mapped) == 0;
 }
 
-typedef union socket_addr {
-    struct sockaddr any;
-    struct sockaddr_in in4;
-    struct sockaddr_in6 in6;
-} socket_addr;
+static int addr_any(const ocm_addr *a)
+{
+    static const uint8_t zeros[16] = {0};
+    return memcmp(a->ip, zeros, 16) == 0 || (addr_mapped(a) && memcmp(a->ip + 12, zeros, 4) == 0);
+}
 
+/* For a socket of that family. */
 static socklen addr_to(const ocm_addr *a, int family, socket_addr *to)
 {
     memset(to, 0, sizeof *to);
@@ -354,46 +576,69 @@ static socklen addr_to(const ocm_addr *a, int family, socket_addr *to)
     return sizeof to->in6;
 }
 
-/* An address for people. The text is valid until the next call. */
-static const char *addr_text(const ocm_addr *a)
+/* A number that is the same for connections that share one limit: of one IPv4 address, or of one
+   IPv6 /64. 0 for loopback, which has no limit. */
+static uint64_t origin_of(const ocm_addr *a)
 {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    static char text[80];
-    char ip[INET6_ADDRSTRLEN] = "?";
-    int four = memcmp(a->ip, mapped, 12) == 0;
-    inet_ntop(four ? AF_INET : AF_INET6, four ? a->ip + 12 : a->ip, ip, sizeof ip);
-    snprintf(text, sizeof text, four ? "%s:%u" : "[%s]:%u", ip, (unsigned)a->port);
-    return text;
+    ocm_addr loopback;
+    uint64_t n = 0;
+    int i, four = addr_mapped(a);
+    memset(&loopback, 0, sizeof loopback);
+    loopback.ip[15] = 1;
+    if (ocm_same_host(a, &loopback)) return 0;
+    for (i = four ? 8 : 0; i < (four ? 16 : 8); i++) n = n << 8 | a->ip[i];
+    return n ? n : 1;
 }
 
-/* ---- Log ---- */
+/* ==== Log =================================================================================== */
 
-/* One line on stderr, with the time and, if not NULL, whom it is about. Never the text of a message. */
-static void say_of(const ocm_addr *whom, int level, const char *format, ...)
+static unsigned long log_dropped, log_left_out;
+static int log_lines;        /* in this second */
+static uint64_t log_second;  /* ms: when it began */
+
+/* One line on stderr, with the time and, if not NULL, the address that it is about. Never the text
+   of a message. Lines that are no errors (level 0) are limited by the second: anyone can cause
+   them by joining and leaving. */
+static void say(const ocm_addr *whom, int level, const char *format, ...)
 {
-    char when[32];
+    char line[LOG_MAX];
+    size_t len, i;
     time_t t = time(NULL);
     va_list args;
     if (level > loudness) return;
-    strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime(&t));
-    fprintf(stderr, whom ? "%s %s: " : "%s ", when, whom ? addr_text(whom) : "");
+    if (level > 0 && ++log_lines > LOG_LINES) {
+        log_left_out++;
+        return;
+    }
+    len = strftime(line, 32, "%Y-%m-%d %H:%M:%S ", localtime(&t));
+    if (whom)
+        len += (size_t)snprintf(line + len, 100, addr_mapped(whom) ? "%s:%u: " : "[%s]:%u: ",
+                                addr_ip(whom), (unsigned)whom->port);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(line + len, sizeof line - len - 1, format, args);
     va_end(args);
-    fputc('\n', stderr);
-    fflush(stderr);
+    len = strlen(line);
+    for (i = 0; i < len; i++)
+        if ((unsigned char)line[i] < ' ' || line[i] == 0x7F) line[i] = '?';
+    line[len++] = '\n';
+    if (!log_write(line, len)) log_dropped++;
 }
 
-/* ---- Listening ---- */
-
-static uint16_t socket_port(socket_t s)
+/* Says once a second how many lines were not written. */
+static void log_settle(void)
 {
-    struct sockaddr_storage ss;
-    socklen len = sizeof ss;
-    memset(&ss, 0, sizeof ss);
-    getsockname(s, (struct sockaddr *)&ss, &len);
-    return addr_of(&ss, 0).port;
+    unsigned long left_out = log_left_out, dropped = log_dropped;
+    log_second = now;
+    log_lines = 0;
+    log_left_out = log_dropped = 0;
+    if (dropped) say(NULL, 0, "%lu log lines were dropped: stderr did not take them", dropped);
+    if (log_dropped) log_dropped = dropped; /* nor did it take this one */
+    if (left_out)
+        say(NULL, 1, "%lu log lines were left out: there were more than %d in a second", left_out,
+            LOG_LINES);
 }
+
+/* ==== Listening ============================================================================= */
 
 /* A bound socket, or INVALID_SOCKET with the error in *why. */
 static socket_t open_bound(const struct addrinfo *ai, int type, int *why)
@@ -402,134 +647,206 @@ static socket_t open_bound(const struct addrinfo *ai, int type, int *why)
     socket_t s = socket(ai->ai_family, type, 0);
     *why = socket_error();
     if (s == INVALID_SOCKET) return s;
-    if (type == SOCK_STREAM) setsockopt(s, SOL_SOCKET, LISTEN_ALONE, (const char *)&on, sizeof on);
-    if (ai->ai_family == AF_INET6) setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&off, sizeof off);
+    if (type == SOCK_STREAM)
+        setsockopt(s, SOL_SOCKET, LISTEN_ALONE, (const char *)&on, sizeof on);
+    if (ai->ai_family == AF_INET6) /* where that fails, open_listener() opens a second pair */
+        setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&off, sizeof off);
     if (socket_fits(s) && bind(s, ai->ai_addr, (socklen)ai->ai_addrlen) == 0 &&
-        (type == SOCK_STREAM ? socket_nonblocking(s) && listen(s, SOMAXCONN) == 0 : socket_udp_mode(s)))
+        (type == SOCK_STREAM ? socket_nonblocking(s) && listen(s, SOMAXCONN) == 0 : udp_mode(s)))
         return s;
     *why = socket_error();
     socket_close(s);
     return INVALID_SOCKET;
 }
 
-static socket_t open_port(const char *host, const char *port, int type, int *family, int *why)
+static socket_t open_port(const char *host, unsigned port, int type, int *family)
 {
     struct addrinfo hints, *list = NULL;
+    char digits[16];
     socket_t s;
+    int why = 0;
     memset(&hints, 0, sizeof hints);
     hints.ai_family = *family;
     hints.ai_socktype = type;
     hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-    if (getaddrinfo(host, port, &hints, &list) != 0 || !list)
-        die(1, "cannot find the address \"%s\" to listen on; give one of this machine's with -l", host);
+    snprintf(digits, sizeof digits, "%u", port);
+    if (getaddrinfo(host, digits, &hints, &list) != 0 || !list)
+        die(1, "cannot find the address \"%s\" to listen on; give one of this machine with -l",
+            host);
     *family = list->ai_family;
-    s = open_bound(list, type, why);
+    s = open_bound(list, type, &why);
     freeaddrinfo(list);
+    if (s == INVALID_SOCKET)
+        die(1, "cannot listen on %s, %s port %u: %s; choose another with -l", host,
+            type == SOCK_STREAM ? "TCP" : "UDP", port, socket_words(why));
     return s;
 }
 
-/* Without a host: all addresses, IPv4 and IPv6 on one socket; IPv4 alone on a machine that has no IPv6. */
-static void open_pair(const char *host, const char *tcp, const char *udp)
+static const pair *open_pair(const char *host, unsigned tcp, unsigned udp)
 {
     pair *p = &pairs[pair_count];
-    const char *shown = host ? host : "::";
-    int why = 0, family = host ? AF_UNSPEC : AF_INET6;
-    p->tcp = open_port(shown, tcp, SOCK_STREAM, &family, &why);
-    if (p->tcp == INVALID_SOCKET && !host) {
-        socket_t probe = socket(AF_INET6, SOCK_STREAM, 0);
-        if (probe != INVALID_SOCKET) {
-            socket_close(probe);
-        } else {
-            shown = "0.0.0.0";
-            family = AF_INET;
-            p->tcp = open_port(shown, tcp, SOCK_STREAM, &family, &why);
-        }
-    }
-    if (p->tcp == INVALID_SOCKET) die(1, "cannot listen on %s, TCP port %s: %s; choose another with -l", shown, tcp, socket_words(why));
-    p->udp = open_port(shown, udp, SOCK_DGRAM, &family, &why);
-    if (p->udp == INVALID_SOCKET) die(1, "cannot listen on %s, UDP port %s: %s; choose another with -l", shown, udp, socket_words(why));
-    p->family = family;
-    p->udp_port = socket_port(p->udp);
+    ocm_addr local;
+    if (pair_count == PAIRS_MAX) die(2, "-l: at most %d pairs of ports", PAIRS_MAX);
+    p->family = AF_UNSPEC;
+    p->tcp = open_port(host, tcp, SOCK_STREAM, &p->family);
+    p->udp = open_port(host, udp, SOCK_DGRAM, &p->family);
+    local = addr_local(p->udp);
+    if (!local.port) die(1, "the system does not tell the ports of its sockets: %s",
+                         socket_words(socket_error()));
+    p->udp_port = local.port;
+    p->wildcard = addr_any(&local);
+    if (p->wildcard) udp_learn_local(p->udp, p->family);
     pair_count++;
+    return p;
 }
 
-/* [HOST/]TCP:UDP */
+/* 1 if a pair on all IPv6 addresses does not hear IPv4. */
+static int deaf_to_ipv4(const pair *p)
+{
+    int only = 0;
+    socklen len = sizeof only;
+    return p->wildcard && p->family == AF_INET6 &&
+           getsockopt(p->tcp, IPPROTO_IPV6, IPV6_V6ONLY, (char *)&only, &len) == 0 && only != 0;
+}
+
+static int port_number(const char *text, unsigned *port)
+{
+    size_t len = strlen(text);
+    if (len < 1 || len > 5 || strspn(text, "0123456789") != len) return 0;
+    *port = (unsigned)atoi(text);
+    return *port <= 65535;
+}
+
+/* arg: [HOST/]TCP:UDP. Without a host: all addresses, IPv4 and IPv6 on one pair of sockets where
+   the system can do that; IPv4 alone on a machine that has no IPv6. */
 static void open_listener(const char *arg)
 {
     char text[300], *ports = text, *slash, *colon;
+    const char *host = "::";
+    const pair *p;
+    unsigned tcp = 0, udp = 0;
     if (strlen(arg) >= sizeof text) die(2, "-l %s: too long; write [HOST/]TCP:UDP", arg);
-    if (pair_count == PAIRS_MAX) die(2, "-l %s: at most %d listeners", arg, PAIRS_MAX);
     strcpy(text, arg);
     if ((slash = strrchr(text, '/')) != NULL) {
         *slash = 0;
         ports = slash + 1;
+        host = text;
     }
-    colon = strchr(ports, ':');
-    if (!colon || slash == text) die(2, "-l %s: write [HOST/]TCP:UDP, for example -l 127.0.0.1/8000:9000", arg);
+    if ((colon = strchr(ports, ':')) == NULL || slash == text)
+        die(2, "-l %s: write [HOST/]TCP:UDP, for example -l 127.0.0.1/8000:9000", arg);
     *colon++ = 0;
-    if (!*ports || strlen(ports) > 5 || strspn(ports, "0123456789") != strlen(ports) || atoi(ports) > 65535 ||
-        !*colon || strlen(colon) > 5 || strspn(colon, "0123456789") != strlen(colon) || atoi(colon) > 65535)
+    if (!port_number(ports, &tcp) || !port_number(colon, &udp))
         die(2, "-l %s: a port is a number from 0 to 65535", arg);
-    open_pair(slash ? text : NULL, ports, colon);
-    slash = slash ? text : (char *)(uintptr_t)(pairs[pair_count - 1].family == AF_INET ? "0.0.0.0" : "::");
-    printf("listening on %s/%u:%u\n", slash, (unsigned)socket_port(pairs[pair_count - 1].tcp), (unsigned)pairs[pair_count - 1].udp_port);
+    if (!slash) {
+        socket_t probe = socket(AF_INET6, SOCK_STREAM, 0);
+        if (probe == INVALID_SOCKET) host = "0.0.0.0";
+        else socket_close(probe);
+    }
+    p = open_pair(host, tcp, udp);
+    tcp = addr_local(p->tcp).port;
+    udp = p->udp_port;
+    if (deaf_to_ipv4(p)) open_pair("0.0.0.0", tcp, udp);
+    printf("listening on %s/%u:%u\n", host, tcp, udp);
 }
 
-/* ---- UDP ---- */
+/* ==== UDP =================================================================================== */
 
-/* Waits until s can send, at most a moment. */
-static void wait_writable(socket_t s)
+/* 0 if it cannot be sent. What finds only full buffers is dropped, as a network would. */
+static int send_bytes(const ocm_addr *to, const uint8_t *p, size_t len, size_t segment)
 {
-    struct timeval moment;
-    fd_set set;
-    moment.tv_sec = 0;
-    moment.tv_usec = 10000;
-    FD_ZERO(&set);
-    FD_SET(s, &set);
-    select((int)s + 1, NULL, &set, NULL, &moment);
-}
-
-/* A full buffer makes the world wait; after a second of it the datagram is given up, as a network would. */
-static int send_datagram(socket_t s, const uint8_t *p, size_t n, const socket_addr *to, socklen len)
-{
-    int i;
-    for (i = 0; i < 100; i++) {
-        if (socket_send_to(s, p, n, &to->any, len)) return 1;
+    static const uint8_t unknown[16] = {0};
+    const pair *at = &pairs[to->socket];
+    const uint8_t *local = at->wildcard && memcmp(to->local, unknown, 16) ? to->local : NULL;
+    socket_addr sa;
+    socklen sa_len = addr_to(to, at->family, &sa);
+    while (!udp_send(at->udp, p, len, segment, &sa, sa_len, local)) {
+        uint64_t began;
+        struct timeval t;
+        fd_set set;
         if (!socket_full(socket_error())) return 0;
-        wait_writable(s);
+        if (send_wait <= 0) return 1;
+        began = clock_ms();
+        t.tv_sec = 0;
+        t.tv_usec = send_wait * 1000;
+        FD_ZERO(&set);
+        set_add(&set, at->udp);
+        select((int)at->udp + 1, NULL, &set, NULL, &t);
+        send_wait -= (int)(clock_ms() - began);
     }
     return 1;
 }
 
-static int send_event(const ocm_event *ev)
+static void send_event(const ocm_event *ev, const uint8_t *p, size_t len)
 {
-    const pair *p = &pairs[ev->to.socket];
-    const uint8_t *at = ev->ptr, *end = ev->ptr + ev->len;
-    socket_addr to;
-    socklen len = addr_to(&ev->to, p->family, &to);
-    if (ev->len <= ev->each ? socket_send_to(p->udp, ev->ptr, ev->len, &to.any, len)
-                            : socket_send_train(p->udp, ev->ptr, ev->len, ev->each, &to.any, len))
-        return 1;
-    for (; (size_t)(end - at) > ev->each; at += ev->each)
-        if (!send_datagram(p->udp, at, ev->each, &to, len)) return 0;
-    return send_datagram(p->udp, at, (size_t)(end - at), &to, len);
+    if (send_bytes(&ev->to, p, len, 0)) return;
+    say(&ev->to, 2, "cannot send there: %s", socket_words(socket_error()));
+    ocm_registry_failed(registry, ev, now);
 }
 
-/* Sends all that the registry has to say. */
-static void deliver(void)
+/* Sends what is gathered: in one call, or one by one if the way there cannot do that. */
+static void send_gathered(void)
+{
+    int i, whole = gathered.count > 1 && send_bytes(&gathered.events[0].to, gathered.bytes,
+                                                    gathered.len, OCM_BATCH_MAX);
+    for (i = 0; i < gathered.count && !whole; i++) {
+        const ocm_event *ev = &gathered.events[i];
+        send_event(ev, gathered.bytes + (size_t)i * OCM_BATCH_MAX, ev->datagram.len);
+    }
+    gathered.count = 0;
+    gathered.len = 0;
+}
+
+/* Full batches to one address are gathered, together with a shorter one that ends them. */
+static void send_or_gather(const ocm_event *ev)
+{
+    size_t len = ev->datagram.len;
+    int joins = gathered.count && len <= OCM_BATCH_MAX &&
+                memcmp(&ev->to, &gathered.events[0].to, sizeof ev->to) == 0;
+    if (gathered.count && !joins) send_gathered();
+    if (!joins && (len != OCM_BATCH_MAX || gather_max == 1)) {
+        send_event(ev, ev->datagram.ptr, len);
+        return;
+    }
+    memcpy(gathered.bytes + gathered.len, ev->datagram.ptr, len);
+    gathered.len += len;
+    gathered.events[gathered.count++] = *ev;
+    if (len < OCM_BATCH_MAX || gathered.count == gather_max) send_gathered();
+}
+
+static void log_removed(const ocm_event *ev)
+{
+    static const char *const why[] = {
+        "",
+        "left",
+        "the host is gone, and the room with it",
+        "timed out",
+        "cannot be reached",
+        "the server stops",
+        "the connection broke before the answer was sent"};
+    size_t i = (size_t)ev->reason < sizeof why / sizeof why[0] ? (size_t)ev->reason : 0;
+    say(NULL, 1, "\"%.*s\" is out of \"%.*s\": %s", OCM_S(ev->name), OCM_S(ev->room), why[i]);
+}
+
+/* Sends what the registry has to send, a portion of it. 1 if there may be more. */
+static int deliver(int wait)
 {
     ocm_event ev;
-    while (ocm_registry_next(registry, &ev)) {
-        if (ev.out)
-            say_of(NULL, 1, "\"%.*s\" is out of \"%.*s\": %s", (int)ev.name.len, (const char *)ev.name.ptr, (int)ev.room.len,
-                (const char *)ev.room.ptr, ev.out);
-        if (send_event(&ev)) continue;
-        say_of(&ev.to, 2, "cannot send there: %s", socket_words(socket_error()));
-        ocm_registry_failed(registry, &ev, now);
+    int n;
+    send_wait = wait;
+    for (n = 0; n < DELIVER_MAX; n++) {
+        if (!ocm_registry_next(registry, registry_now, &ev)) {
+            registry_until = ev.until;
+            break;
+        }
+        if (ev.reason) log_removed(&ev);
+        send_or_gather(&ev);
     }
+    send_gathered();
+    return n == DELIVER_MAX;
 }
 
-/* A datagram from one of our own UDP sockets would go in circles. Only this machine can bind to its own address. */
+/* A datagram from one of our own UDP sockets would go in circles. It has the port of one, and only
+   this machine can bind to its address. */
 static int from_ourselves(const ocm_addr *from)
 {
     socket_addr to;
@@ -548,331 +865,337 @@ static int from_ourselves(const ocm_addr *from)
     return ours;
 }
 
-/* One datagram. 0 when there is none, with flags 0 after the next tick. */
-static int read_datagram(int which, int flags)
+/* Reads the clock; a wait has just ended. */
+static void tick(void)
 {
-    uint8_t buf[OCM_DATAGRAM_MAX + 1];
-    struct sockaddr_storage ss;
-    socklen len = sizeof ss;
-    ocm_addr from;
-    int n = (int)recvfrom(pairs[which].udp, (char *)buf, sizeof buf, flags, (struct sockaddr *)&ss, &len);
-    if (n < 0) {
-        int e = socket_error();
-        if (!socket_cut(e)) return !socket_full(e); /* an earlier datagram of ours reached nobody: there may be more to read */
-        n = sizeof buf;
+    uint64_t t = clock_ms();
+    if (t - now > PAUSE_MS) {
+        say(NULL, 1, "stood still for %lu ms; what came meanwhile is read before anyone times out",
+            (unsigned long)(t - now));
+        catching_up = CATCH_UP_TURNS;
     }
-    from = addr_of(&ss, which);
-    if (from_ourselves(&from)) return 1;
-    while (ocm_registry_datagram(registry, buf, (size_t)n, &from, now) == OCM_E_AGAIN) deliver();
-    return 1;
+    now = t;
 }
 
-/* Whether to look for a second thing after the first: in vain it costs as much as a tenth of a relay. So it is looked for where there
-   was more lately, and else now and then. */
-typedef struct curiosity {
-    int turns;
-    unsigned single;
-} curiosity;
-
-static void curiosity_learn(curiosity *c, int found)
-{
-    if (found > 1) c->turns = 16;
-    else if (c->turns) c->turns--;
-    else if (found == 1 && ++c->single % 32 == 0) c->turns = 1;
-}
-
-/* Reads what waits, up to a bound: what piled up leaves together. */
+/* Reads what has come, up to a bound, and returns how many datagrams that was. The first may be
+   waited for, without NO_WAIT in flags. */
 static int read_datagrams(int which, int flags)
 {
-    static curiosity c;
-    int n = read_datagram(which, flags);
-    while (n && c.turns && n < TURN_MAX && read_datagram(which, NO_WAIT)) n++;
-    curiosity_learn(&c, n);
+    const pair *p = &pairs[which];
+    uint8_t buf[OCM_DATAGRAM_MAX + 1];
+    struct sockaddr_storage ss;
+    int n;
+    for (n = 0; n < TURN_MAX; n++) {
+        uint8_t local[16] = {0};
+        ocm_addr from;
+        int len = p->wildcard ? udp_receive(p->udp, buf, sizeof buf, flags, &ss, local)
+                              : socket_receive_from(p->udp, buf, sizeof buf, flags, &ss);
+        int e = len < 0 ? socket_error() : 0;
+        if (flags != NO_WAIT) tick();
+        flags = NO_WAIT;
+        if (len < 0 && socket_full(e)) break;
+        if (len < 0) continue; /* an earlier datagram of ours reached nobody */
+        worked++;
+        from = addr_of(&ss);
+        from.socket = (uint16_t)which;
+        memcpy(from.local, local, 16);
+        if (!from_ourselves(&from)) ocm_registry_datagram(registry, buf, (size_t)len, &from, now);
+    }
     return n;
 }
 
-/* ---- TCP ---- */
+/* ==== TCP =================================================================================== */
+
+/* Adds to the share of all connections of an origin; returns how many they are. */
+static int conn_share(uint64_t origin, int change)
+{
+    int i, held = 0;
+    for (i = 0; origin && i < conn_count; i++) {
+        if (conns[i].origin != origin) continue;
+        conns[i].share += change;
+        held++;
+    }
+    return held;
+}
 
 /* Afterwards another connection, or none, is in this place. */
-static void client_close(client *c, const char *why)
+static void conn_close(connection *c, const char *why)
 {
-    client gone;
-    say_of(&c->from, 2, "connection closed: %s", why);
-    if (c->in && c->out_len) { /* the success was not written */
-        while (ocm_registry_undo(registry, c->token) == OCM_E_AGAIN) deliver();
-    }
+    connection gone = *c;
+    say(&c->from, 2, "connection closed: %s", why);
+    ocm_conn_close(c->state, registry, now);
     socket_close(c->s);
-    gone = *c;
-    *c = clients[--client_count];
-    clients[client_count] = gone;
+    *c = conns[--conn_count];
+    conns[conn_count] = gone;
+    conn_share(gone.origin, -1);
+    listeners_at = 0; /* there is a descriptor again */
 }
 
-/* Closes the connection that has been silent longest, for one that is not: strangers who only sit there keep nobody out. */
-static void client_evict(const char *why)
+/* Closes a connection for one that is new. It is the longest silent one of the origin that holds
+   most, or of a given origin (0: any): strangers who only sit there keep nobody out. */
+static void conn_evict(uint64_t origin, const char *why)
 {
-    client *idle = NULL;
+    connection *worst = NULL;
     int i;
-    for (i = 0; i < client_count; i++)
-        if (!idle || (!clients[i].out_len && clients[i].active < idle->active)) idle = &clients[i];
-    if (idle) client_close(idle, why);
+    for (i = 0; i < conn_count; i++) {
+        connection *c = &conns[i];
+        if (origin && c->origin != origin) continue;
+        if (!worst || c->share > worst->share ||
+            (c->share == worst->share && c->active < worst->active))
+            worst = c;
+    }
+    if (worst) conn_close(worst, why);
 }
 
-/* A place for a connection; its buffers are kept for the next one. NULL without memory. */
-static client *client_open(void)
-{
-    client *c;
-    client_buffers *buf;
-    if (client_count == CLIENTS_MAX) client_evict("another one needs the place");
-    c = &clients[client_count];
-    buf = c->buf ? c->buf : (client_buffers *)malloc(sizeof *buf);
-    if (!buf) return NULL;
-    memset(c, 0, sizeof *c);
-    c->buf = buf;
-    client_count++;
-    return c;
-}
-
-static void log_answer(const client *c, const ocm_answer *a)
+static void log_answer(const connection *c, const ocm_io *io)
 {
     static const char *const words[] = {"request", "create", "join", "list"};
-    say_of(&c->from, a->success ? 1 : 2, "%s \"%.*s\" as \"%.*s\": %d", words[a->op >= 1 && a->op <= 3 ? a->op : 0],
-        (int)a->room.len, a->room.ptr ? (const char *)a->room.ptr : "", (int)a->name.len,
-        a->name.ptr ? (const char *)a->name.ptr : "", a->status);
+    int member = io->op != OCM_LIST && io->status < 300;
+    say(&c->from, member ? 1 : 2, "%s \"%.*s\" as \"%.*s\": %d",
+        words[io->op >= 1 && io->op <= 3 ? io->op : 0], OCM_S(io->room), OCM_S(io->name),
+        io->status);
 }
 
-/* Takes one request out of the input. 0 when there is none yet. */
-static int client_request(client *c)
+/* Does what the connection wants done; answers at most one request. */
+static void conn_work(connection *c)
 {
-    uint8_t random[16];
-    ocm_answer a;
-    int n;
-    a.out = c->buf->out;
-    if (!entropy(random, sizeof random)) die(1, "the system gives no random bytes; tokens cannot be made");
-    while ((n = ocm_registry_request(registry, c->buf->in, c->in_len, &c->from, now, random, &a)) == OCM_E_AGAIN) deliver();
-    if (n <= 0) return 0;
-    log_answer(c, &a);
-    c->in_len -= (size_t)n;
-    memmove(c->buf->in, c->buf->in + n, c->in_len);
-    c->success = a.success;
-    c->in = a.in;
-    c->shut = a.close;
-    memcpy(c->token, a.token, sizeof c->token);
-    c->out_at = 0;
-    c->out_first = a.first;
-    c->out_len = a.len;
-    c->later = now + a.delay;
-    c->deadline = c->later + OCM_REQUEST_MS; /* for who does not read */
-    return 1;
-}
-
-/* The answer is sent: what now? */
-static void client_answered(client *c)
-{
-    c->out_len = c->out_at = 0;
-    c->deadline = now + (c->in_len ? OCM_REQUEST_MS : OCM_SILENCE_MS);
-    if (c->success) c->in_len = 0;
-    if (!c->shut) return;
-    socket_shut(c->s); /* closing while bytes still come would reset the connection and lose the answer */
-    c->lingers = 1;
-    c->in_len = 0;
-    c->deadline = now + OCM_LINGER_MS;
-}
-
-/* Sends what may go now. 0 when the connection is gone. */
-static int client_write(client *c)
-{
-    size_t end = now >= c->later ? c->out_len : c->out_first;
-    while (c->out_at < end) {
-        int n = socket_send(c->s, c->buf->out + c->out_at, end - c->out_at);
-        if (n < 0 && socket_full(socket_error())) return 1;
-        if (n < 0) {
-            client_close(c, socket_words(socket_error()));
-            return 0;
+    ocm_io io;
+    int answered = 0;
+    for (;;) {
+        int n;
+        ocm_conn_next(c->state, registry, now, &io);
+        if (io.status) log_answer(c, &io);
+        answered |= io.status;
+        if (io.shut) socket_shut(c->s);
+        if (io.close) {
+            conn_close(c, "it is over");
+            return;
         }
-        c->out_at += (size_t)n;
+        c->read = io.read;
+        c->until = io.until;
+        c->sending = 0;
+        if (!io.send.len) return;
+        n = socket_send(c->s, io.send.ptr, io.send.len);
+        c->sending = n < 0 && socket_full(socket_error());
+        if (c->sending) return;
+        if (n < 0) {
+            conn_close(c, socket_words(socket_error()));
+            return;
+        }
+        worked++;
+        ocm_conn_sent(c->state, (size_t)n);
+        answer_bytes -= n;
+        if (answered) break;
     }
-    if (c->out_len && c->out_at == c->out_len) client_answered(c);
-    return 1;
+    c->until = now; /* the next request is for the next turn */
 }
 
-/* Requests are answered in order, the next only after the last is complete. */
-static void client_work(client *c)
+static void conn_read(connection *c)
 {
-    while (client_write(c) && !c->out_len && !c->success && !c->lingers && c->in_len && client_request(c)) {
-    }
-}
-
-static void client_read(client *c)
-{
-    uint8_t rest[4096];
-    int ignore = c->success || c->lingers;
-    size_t room = ignore ? sizeof rest : sizeof c->buf->in - c->in_len;
-    int n = socket_receive(c->s, ignore ? rest : c->buf->in + c->in_len, room);
+    uint8_t buf[OCM_FRAME_MAX];
+    int n = socket_receive(c->s, buf, c->read < sizeof buf ? c->read : sizeof buf);
     if (n < 0 && socket_full(socket_error())) return;
-    if (n <= 0) {
-        client_close(c, n ? socket_words(socket_error()) : "the client closed it");
+    if (n < 0) {
+        conn_close(c, socket_words(socket_error()));
         return;
     }
+    worked++;
     c->active = now;
-    if (ignore) return;
-    if (c->in_len == 0 && c->out_len == 0) c->deadline = now + OCM_REQUEST_MS;
-    c->in_len += (size_t)n;
-    client_work(c);
+    ocm_conn_received(c->state, buf, (size_t)n, now);
+    conn_work(c);
 }
 
-/* 0 when nobody is waiting. */
-static int accept_client(int which)
+/* Makes a connection of an accepted socket. */
+static void conn_open(int which, socket_t s, const struct sockaddr_storage *ss)
 {
+    ocm_addr from = addr_of(ss), local = addr_local(s);
+    uint64_t origin = origin_of(&from);
+    connection *c;
+    ocm_conn *state;
+    worked++;
+    from.socket = (uint16_t)which;
+    memcpy(from.local, local.ip, 16);
+    if (conn_share(origin, 0) >= CONNS_MAX / 4)
+        conn_evict(origin, "its address has too many, and a new one came");
+    else if (conn_count == CONNS_MAX) conn_evict(0, "another one needs the place");
+    c = &conns[conn_count];
+    state = c->state ? c->state : &conn_states[conn_count];
+    memset(c, 0, sizeof *c);
+    c->state = state;
+    c->s = s;
+    c->from = from;
+    c->origin = origin;
+    c->share = conn_share(origin, 1);
+    c->share += origin != 0;
+    c->active = now;
+    conn_count++;
+    say(&from, 2, "connected");
+    ocm_conn_open(state, &from, now);
+    conn_work(c);
+}
+
+/* 0 when nobody is waiting, or nobody can be taken. waiting: 1 if somebody surely is; without a
+   descriptor accept() does not look. */
+static int conn_accept(int which, int waiting)
+{
+    static uint64_t said;
     struct sockaddr_storage ss;
     socklen len = sizeof ss;
-    socket_t s = socket_accept(pairs[which].tcp, &ss, &len);
-    client *c;
-    if (s == INVALID_SOCKET) {
-        if (!socket_no_more(socket_error())) return 0;
-        say_of(NULL, 0, "no descriptors left for a connection; raise the limit (ulimit -n)");
-        client_evict("no descriptors left");
+    socket_t s = accept(pairs[which].tcp, (struct sockaddr *)&ss, &len);
+    if (s == INVALID_SOCKET && waiting && socket_no_more(socket_error())) {
+        const char *why = socket_words(socket_error());
+        if (now - said >= 1000) say(NULL, 0, "cannot take a connection: %s (see ulimit -n)", why);
+        if (now - said >= 1000) said = now;
+        listeners_at = now + NO_MORE_MS; /* unless one can be closed */
+        conn_evict(0, "another one needs the descriptor");
         return 0;
     }
-    if (!socket_fits(s)) {
-        say_of(NULL, 0, "a connection was refused: select() cannot watch its descriptor");
+    if (s == INVALID_SOCKET) return 0;
+    if (!socket_fits(s) || !socket_nonblocking(s)) {
+        say(NULL, 1, "a connection was refused: select() cannot watch its descriptor");
         socket_close(s);
         return 1;
     }
-    c = client_open();
-    if (!c) {
-        say_of(NULL, 0, "a connection was refused: no memory");
-        socket_close(s);
-        return 1;
-    }
-    c->s = s;
-    c->from = addr_of(&ss, which);
-    c->active = now;
-    c->deadline = now + OCM_SILENCE_MS;
-    say_of(&c->from, 2, "connected");
-    client_read(c); /* the request is often there already */
+    conn_open(which, s, &ss);
     return 1;
 }
 
-static void accept_clients(int which)
-{
-    static curiosity c;
-    int n = accept_client(which);
-    while (n && n < TURN_MAX && (flowing || c.turns) && accept_client(which)) n++;
-    curiosity_learn(&c, n);
-}
-
-/* ---- Loop ---- */
+/* ==== Loop ================================================================================== */
 
 static void watch(socket_t s, fd_set *set, int *top)
 {
-    FD_SET(s, set);
+    set_add(set, s);
     if ((int)s > *top) *top = (int)s;
-}
-
-/* Watches the TCP connections too. Returns when the first of them wants attention. */
-static uint64_t watch_clients(fd_set *readable, fd_set *writable, int *top)
-{
-    uint64_t until = UINT64_MAX;
-    int i;
-    for (i = 0; i < client_count; i++) {
-        const client *c = &clients[i];
-        if (c->in_len < sizeof c->buf->in) watch(c->s, readable, top);
-        if (c->out_at < (now >= c->later ? c->out_len : c->out_first)) watch(c->s, writable, top);
-        if (c->deadline < until) until = c->deadline;
-        if (c->out_len && c->later > now && c->later < until) until = c->later;
-    }
-    return until;
 }
 
 /* Waits until something happens on a socket or time has run out. */
 static void wait_for_events(fd_set *readable, fd_set *writable, int all)
 {
-    uint64_t until = ocm_registry_deadline(registry), clients_until = tcp_turn, ms;
+    uint64_t until = now + SLEEP_MS;
     struct timeval t;
     int i, top = 0;
     FD_ZERO(readable);
     FD_ZERO(writable);
     for (i = 0; i < pair_count; i++) {
-        watch(pairs[i].tcp, readable, &top);
         watch(pairs[i].udp, readable, &top);
+        if (now >= listeners_at) watch(pairs[i].tcp, readable, &top);
     }
-    if (all) clients_until = watch_clients(readable, writable, &top);
-    if (clients_until < until) until = clients_until;
-    ms = flowing ? 0 : until > now ? until - now : 0;
-    if (ms > WAIT_MS) ms = WAIT_MS;
-    t.tv_sec = (long)(ms / 1000);
-    t.tv_usec = (long)(ms % 1000) * 1000;
+    for (i = 0; all && i < conn_count; i++) {
+        const connection *c = &conns[i];
+        if (c->read) watch(c->s, readable, &top);
+        if (c->sending) watch(c->s, writable, &top);
+        if (c->until < until) until = c->until;
+    }
+    if (!all && conns_at < until) until = conns_at;
+    if (now < listeners_at && listeners_at < until) until = listeners_at;
+    if (registry_until < until) until = registry_until;
+    if (undelivered || catching_up || until < now) until = now;
+    t.tv_sec = 0;
+    t.tv_usec = (int)(until - now) * 1000;
     i = select(top + 1, readable, writable, NULL, &t);
-    now = clock_ms();
+    woken = i != 0;
+    tick();
     if (i >= 0) return;
     FD_ZERO(readable); /* a signal: the sets mean nothing */
     FD_ZERO(writable);
 }
 
-static void serve_client(client *c, const fd_set *readable, const fd_set *writable)
+/* Serves the connections in turn, until their answers are enough for now: those that did not get
+   theirs come first in the next turn. */
+static void serve_conns(const fd_set *readable, const fd_set *writable)
 {
-    int gone = 0, count = client_count;
-    if (FD_ISSET(c->s, readable)) client_read(c);
-    gone = client_count < count;
-    if (!gone && (FD_ISSET(c->s, writable) || (c->out_len && now >= c->later))) client_work(c);
-    gone = client_count < count;
-    if (!gone && now >= c->deadline) client_close(c, c->lingers ? "the refusal is sent" : "nothing came in time");
+    static int next;
+    int left;
+    for (left = conn_count; left > 0 && answer_bytes > 0; left--) {
+        connection *c;
+        if (next <= 0 || next > conn_count) next = conn_count;
+        if (next == 0) return;
+        c = &conns[--next];
+        if (c->read && set_has(readable, c->s)) conn_read(c);
+        else if ((c->sending && set_has(writable, c->s)) || now >= c->until) conn_work(c);
+    }
 }
 
-static void flow(int on)
+/* Looks at the sockets; returns the most datagrams read from one. While datagrams come, not every
+   select() watches the connections if there are many, since each costs it 60 to 400 ns: a request
+   can wait a millisecond for every 16 of them, and a message need not pay for them. */
+static int serve_sockets(void)
 {
-    if (on != flowing) tempo(on);
-    flowing = on;
-}
-
-/* With many connections not every select() looks at them all: those who ask can wait, a millisecond for every 16 connections, and those
-   who talk need not pay. */
-static void serve_sockets(void)
-{
-    int i, all = client_count <= 16 || now >= tcp_turn;
+    int i, n, most = 0, all = !busy || conn_count <= CONNS_FEW || now >= conns_at;
     fd_set readable, writable;
     wait_for_events(&readable, &writable, all);
+    look_at = now + LOOK_MS;
+    answer_bytes = ANSWER_BYTES;
+    for (i = 0; i < pair_count; i++) {
+        n = set_has(&readable, pairs[i].tcp) ? 0 : TURN_MAX;
+        while (n < TURN_MAX && conn_accept(i, n == 0)) n++;
+    }
     if (all) {
-        tcp_turn = now + TEMPO_MS + (uint64_t)client_count / 16;
-        for (i = client_count - 1; i >= 0; i--) serve_client(&clients[i], &readable, &writable);
+        conns_at = now + LOOK_MS + (uint64_t)conn_count / 16;
+        serve_conns(&readable, &writable);
     }
-    for (i = 0; i < pair_count; i++)
-        if (FD_ISSET(pairs[i].tcp, &readable)) accept_clients(i);
-    for (i = 0; i < pair_count; i++)
-        if (FD_ISSET(pairs[i].udp, &readable) && read_datagrams(i, NO_WAIT)) flow(WAITS_IN_READ && pair_count == 1);
+    for (i = 0; i < pair_count; i++) {
+        n = set_has(&readable, pairs[i].udp) ? read_datagrams(i, NO_WAIT) : 0;
+        if (n > most) most = n;
+    }
+    return most;
 }
 
-/* While datagrams come, there is a select() only after each tick; after one without a datagram there is one for everything again. */
-static void serve(void)
+/* One turn: wait, read, let time pass, send. While a single UDP socket is all that is busy, the
+   wait is in recvfrom(), which saves a select() for each datagram.
+
+   After a pause (a stopped process, a suspended machine) the keep-alives that came meanwhile lie
+   unread. So the registry's time stands still until they are read: the sockets are empty (the first
+   turn cannot tell, it may be an interrupted wait), or, in a flood, some turns have passed. */
+static void turn(void)
 {
-    static int heard;
-    if (flowing && !ticked) {
-        if (read_datagrams(0, 0)) heard = 1;
-    } else {
-        if (flowing && !heard) flow(0);
-        ticked = heard = 0;
-        serve_sockets();
-    }
-    while (ocm_registry_time(registry, now) == OCM_E_AGAIN) deliver();
-    deliver();
+    static int vain;
+    unsigned long before = worked;
+    int most;
+    woken = 0;
+    if (WAITS_IN_READ && pair_count == 1 && busy && !undelivered && now < look_at)
+        most = read_datagrams(0, 0);
+    else most = serve_sockets();
+    if (catching_up) catching_up--;
+    if (most < TURN_MAX && catching_up < CATCH_UP_TURNS - 1) catching_up = 0;
+    if (!catching_up) registry_now = now;
+    undelivered = deliver(SEND_WAIT_MS);
+    busy = most > 0 || undelivered;
+    vain = (woken || most) && worked == before && !undelivered ? vain + 1 : 0;
+    if (vain >= VAIN_MAX) nap(NAP_MS); /* a call fails again and again: not at full speed */
+    if (now - log_second >= 1000) log_settle();
 }
 
-/* ---- Main ---- */
+/* ==== Main ================================================================================== */
 
 static const char usage[] =
-    "usage: server [-l [HOST/]TCP:UDP]... [-R rooms] [-M members] [-i idle-seconds] [-r messages-per-second] [-q | -v] [-h] [-V]\n"
-    "  -l  listen there; several times: on all of them (default 8000:9000, all addresses; port 0: any free one)\n"
-    "  -R  rooms at once (default 1000)            -M  members at once (default 10000)\n"
+    "usage: server [-l [HOST/]TCP:UDP]... [-R rooms] [-M members] [-S members-of-a-room]\n"
+    "              [-H members-of-an-address] [-G log-KiB] [-i idle-seconds]\n"
+    "              [-r messages-per-second] [-q | -v] [-h] [-V]\n"
+    "  -l  listen there; may be given several times, to listen on all of them\n"
+    "      (default 8000:9000 on all addresses; port 0: any free one)\n"
+    "  -R  rooms at once (default 1000)\n"
+    "  -M  members at once (default 10000)\n"
+    "  -S  members of one room (default 1000, 0: no limit)\n"
+    "  -H  members from one address, of IPv6 from one /64 (default a quarter of -M, 0: no limit;\n"
+    "      this machine's own are not limited)\n"
+    "  -G  KiB that hold the last messages of all rooms (default 4096)\n"
     "  -i  seconds of silence after which a member is dropped (default 300)\n"
-    "  -r  messages a second that a member may send, in bursts of twice as many (default 50, 0: no limit)\n"
-    "  -q  log errors only                         -v  log connections and refusals, too\n"
-    "  -h  this text                               -V  the version\n";
+    "  -r  messages a second that a member may send, in bursts of twice as many\n"
+    "      (default 50, 0: no limit)\n"
+    "  -q  log errors only             -v  log connections and refusals, too\n"
+    "  -h  this text                   -V  the version\n";
 
+/* An option's value; where 0 is allowed, it means that there is no limit. */
 static uint32_t number(int option, const char *text, uint32_t least, uint32_t most)
 {
-    unsigned long n = strlen(text) <= 9 && *text && strspn(text, "0123456789") == strlen(text) ? strtoul(text, NULL, 10) : most + 1ul;
-    if (n < least || n > most) die(2, "-%c %s: give a number from %lu to %lu", option, text, (unsigned long)least, (unsigned long)most);
-    return (uint32_t)n;
+    size_t len = strlen(text);
+    int digits = len >= 1 && len <= 9 && strspn(text, "0123456789") == len;
+    unsigned long n = digits ? strtoul(text, NULL, 10) : 0;
+    if (!digits || n < least || n > most)
+        die(2, "-%c %s: give a number from %lu to %lu", option, text, (unsigned long)least,
+            (unsigned long)most);
+    return n ? (uint32_t)n : OCM_UNLIMITED;
 }
 
 /* Returns how many -l there were; they are opened once all options are known to be right. */
@@ -881,14 +1204,22 @@ static int options(int argc, char **argv, ocm_limits *limits, const char *listen
     int i, listeners = 0;
     for (i = 1; i < argc; i++) {
         int option = argv[i][0] == '-' && argv[i][1] && !argv[i][2] ? argv[i][1] : 0;
+        if (strcmp(argv[i], "--help") == 0) option = 'h';
+        if (strcmp(argv[i], "--version") == 0) option = 'V';
         if (option == 'h') exit(fputs(usage, stdout) < 0);
         if (option == 'V') exit(printf("server %s\n", OCM_VERSION) < 0);
-        if (option == 'q') loudness = 0;
-        else if (option == 'v') loudness = 2;
-        else if (!option || !strchr("lRMir", option)) die(2, "unknown argument \"%s\"; see server -h", argv[i]);
-        else if (++i == argc) die(2, "-%c wants a value; see server -h", option);
-        else if (option == 'R') limits->rooms = number(option, argv[i], 1, 100000000);
-        else if (option == 'M') limits->members = number(option, argv[i], 1, 100000000);
+        if (option == 'q' || option == 'v') {
+            loudness = option == 'q' ? 0 : 2;
+            continue;
+        }
+        if (!option || !strchr("lRMSHGir", option))
+            die(2, "unknown argument \"%s\"; see server -h", argv[i]);
+        if (++i == argc) die(2, "-%c needs a value; see server -h", option);
+        if (option == 'R') limits->rooms = number(option, argv[i], 1, SLOTS_MAX);
+        else if (option == 'M') limits->members = number(option, argv[i], 1, SLOTS_MAX);
+        else if (option == 'S') limits->room_size = number(option, argv[i], 0, SLOTS_MAX);
+        else if (option == 'H') limits->origin_size = number(option, argv[i], 0, SLOTS_MAX);
+        else if (option == 'G') limits->log = number(option, argv[i], 64, 1048576) * 1024;
         else if (option == 'i') limits->idle = number(option, argv[i], 1, 86400 * 365);
         else if (option == 'r') limits->rate = number(option, argv[i], 0, 1000000);
         else if (listeners == PAIRS_MAX) die(2, "-l %s: at most %d listeners", argv[i], PAIRS_MAX);
@@ -898,38 +1229,52 @@ static int options(int argc, char **argv, ocm_limits *limits, const char *listen
     return listeners;
 }
 
-static void totals(void)
+static ocm_registry *open_registry(const ocm_limits *limits)
+{
+    uint8_t seed[32];
+    volatile uint8_t *wipe = seed;
+    ocm_registry *g;
+    size_t i;
+    void *mem = malloc(ocm_registry_size(limits));
+    if (!mem) die(1, "no memory for so many rooms and members; ask for fewer with -R and -M");
+    if (!entropy(seed, sizeof seed)) die(1, "the system gives no random bytes for the tokens");
+    g = ocm_registry_init(mem, limits, seed);
+    for (i = 0; i < sizeof seed; i++) wipe[i] = 0; /* tokens are made of it */
+    return g;
+}
+
+static void stop(void)
 {
     const ocm_counts *c = ocm_registry_counts(registry);
-    say_of(NULL, 1, "stopped: %llu requests (%llu refused), %llu datagrams in (%llu dropped), %llu messages (%llu refused), %llu datagrams out",
-        (unsigned long long)c->requests, (unsigned long long)c->refused, (unsigned long long)c->datagrams,
-        (unsigned long long)c->dropped, (unsigned long long)c->messages, (unsigned long long)c->unaccepted,
+    uint64_t end = clock_ms() + STOP_MS;
+    ocm_registry_stop(registry);
+    while (deliver(clock_ms() < end ? SEND_WAIT_MS : 0)) {
+    }
+    log_settle();
+    say(NULL, 1,
+        "stopped: %llu requests (%llu refused), %llu datagrams in (%llu dropped), "
+        "%llu messages (%llu refused), %llu datagrams out",
+        (unsigned long long)c->requests, (unsigned long long)c->refused,
+        (unsigned long long)c->datagrams, (unsigned long long)c->dropped,
+        (unsigned long long)c->messages, (unsigned long long)c->rejected,
         (unsigned long long)c->events);
 }
 
 int main(int argc, char **argv)
 {
-    ocm_limits limits = ocm_limits_default();
+    ocm_limits limits;
     const char *listen_on[PAIRS_MAX];
-    uint8_t key[16];
-    void *mem;
-    int i, listeners = options(argc, argv, &limits, listen_on);
-    if (!platform_start() || !entropy(key, sizeof key)) die(1, "the system gives no sockets or no random bytes");
-    setvbuf(stderr, NULL, _IOFBF, 4096); /* a line is one write, which no signal can tear */
-    limits.train = train_max();
-    mem = calloc(1, ocm_registry_size(&limits));
-    if (!mem)
-        die(1, "no memory for %lu rooms and %lu members; ask for fewer with -R and -M", (unsigned long)limits.rooms,
-            (unsigned long)limits.members);
-    registry = ocm_registry_init(mem, &limits, key);
+    int i, listeners;
+    memset(&limits, 0, sizeof limits); /* zero: the default */
+    listeners = options(argc, argv, &limits, listen_on);
+    if (!platform_start()) die(1, "the system gives no sockets, or there is no /dev/null");
+    gather_max = udp_gather_max();
+    registry = open_registry(&limits);
+    catch_signals(); /* before anyone can know that it runs */
     for (i = 0; i < listeners; i++) open_listener(listen_on[i]);
     fflush(stdout);
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
-    now = clock_ms();
-    while (!stopping) serve();
-    ocm_registry_stop(registry);
-    deliver();
-    totals();
+    now = registry_now = log_second = clock_ms();
+    while (!stopping) turn();
+    stop();
     return 0;
 }
