@@ -215,8 +215,8 @@ static const char *addr_ip(const ocm_addr *a)
 #endif
 #include <ctype.h>
 
-/* The longest sleep. A signal that came just before it, a new size of the window and, on Windows, a
-   key are seen after it. */
+/* The longest sleep. What is not worth a reason to wake up earlier is seen after it: a signal that
+   came just before, a new size of the window, the time for another address, a key on Windows. */
 #define TURN_MS 50
 
 enum { MODE_SHELL, MODE_SILENT, MODE_KEYS }; /* as it was found; no echo; each key at once, too */
@@ -407,7 +407,6 @@ static void standard_start(int *argc, char ***argv) { (void)argc, (void)argv; }
 static void suspend(void) { kill(0, SIGTSTP); } /* the whole job, as the terminal would */
 static void wait_ms(uint64_t ms) { (void)ms; } /* select() can wait for nothing at all */
 
-
 /* 0: the terminal knows no escape sequences; 1: it does; 2: it has a title, too, which a console
    has not. */
 static int terminal_skill(void)
@@ -542,7 +541,7 @@ static struct {
     size_t input_len, input_at;
     char line[LINE_MAX_LEN + 1];
     size_t len, at, lost;          /* at: the cursor; lost: bytes that did not fit */
-    int complete, literal;         /* it ends here; it is text, even if it begins with / */
+    int complete;                  /* it ends here */
     const char *question;          /* that is being answered, or NULL */
     int hidden;                    /* its answer is not to be seen */
     char prompt[OCM_NAME_MAX + 64];
@@ -565,7 +564,6 @@ static struct {
 typedef struct watch {
     fd_set readable, writable, failed;
     int top;
-    uint64_t until;
 } watch;
 
 /* A server, as -s tells it. */
@@ -861,7 +859,7 @@ static void line_draw(void)
 static void line_clear(void)
 {
     term.len = term.at = term.lost = term.back = 0;
-    term.complete = term.literal = term.drawn = 0;
+    term.complete = term.drawn = 0;
 }
 
 static void line_insert(const char *p, size_t len)
@@ -886,7 +884,6 @@ static void line_erase(size_t from, size_t to, int kill)
     memmove(term.line + from, term.line + to, term.len - to);
     term.len -= to - from;
     term.at = from;
-    if (term.len == 0) term.literal = 0;
 }
 
 static void history_add(void)
@@ -976,21 +973,20 @@ static int key_of(uint8_t c)
     return KEY_NONE;
 }
 
-/* Moves the paste into the line up to the end of a line, which is then complete. A question takes
-   the first line and lets whoever answers it press Enter. */
+/* Moves the paste into the line up to the end of a line, which is then complete. A line of a paste
+   is no command: one that begins with / gets another. A question takes the first line and lets
+   whoever answers it press Enter. */
 static void paste_take(void)
 {
-    if (term.at == 0) term.literal = 1;
     while (term.pasted_at < term.pasted_len) {
         char c = term.pasted[term.pasted_at++];
-        if (c != '\n') {
-            line_insert(&c, 1);
-        } else if (term.question) {
-            break;
-        } else {
-            term.complete = term.literal = 1;
+        if (c == '\n' && !term.question) {
+            term.complete = 1;
             return;
         }
+        if (c == '\n') break;
+        if (c == '/' && term.at == 0 && !term.question) line_insert("/", 1);
+        line_insert(&c, 1);
     }
     term.paste = PASTE_NONE;
 }
@@ -1085,15 +1081,6 @@ static int line_take(void)
 
 /* ---- The screen ---- */
 
-static void screen_open(void)
-{
-    if (!term.screen) return;
-    terminal_mode(MODE_KEYS);
-    fputs("\033[?2004h", stdout); /* marks around what is pasted */
-    put_out(stdout);
-    term.drawn = 0;
-}
-
 /* Ends every use of the terminal. Of a paste that is still coming the rest is read, up to its end
    or 100 ms of quiet: the shell would run it. */
 static void screen_close(void)
@@ -1135,51 +1122,27 @@ static void finish(int status)
 
 /* ---- Showing ---- */
 
-/* Where the program's own words go: not among the messages, when those are read by a program. */
-static FILE *aside(void)
+/* A sentence of the program's own and, if not empty, somebody's words after a colon. */
+static void sentence(FILE *f, const char *mark, ocm_view words, const char *format, ...)
 {
-    return term.screen ? stdout : stderr;
-}
-
-/* A sentence and, if not empty, somebody's words after a colon. */
-static void sentence(FILE *f, const char *mark, ocm_view words, const char *format,
-                     va_list args)
-{
+    va_list args;
     line_wipe();
     put_out(stdout);
     fputs(mark, f);
+    va_start(args, format);
     vfprintf(f, format, args);
+    va_end(args);
     if (words.len) fputs(": ", f);
     put_safe(f, words);
     fputs("\n", f);
     put_out(f);
 }
 
-static void inform(ocm_view words, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    sentence(aside(), "* ", words, format, args);
-    va_end(args);
-}
-
-/* What went wrong, and the program goes on. */
-static void warn(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    sentence(stderr, "client: ", nothing, format, args);
-    va_end(args);
-}
-
-static void die(int status, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    sentence(stderr, "client: ", nothing, format, args);
-    va_end(args);
-    finish(status);
-}
+/* Not among the messages, when those are read by a program. */
+#define ASIDE (term.screen ? stdout : stderr)
+#define inform(words, ...) sentence(ASIDE, "* ", words, __VA_ARGS__)
+#define warn(...) sentence(stderr, "client: ", nothing, __VA_ARGS__)
+#define die(status, ...) (warn(__VA_ARGS__), finish(status))
 
 static void put_look(const char *look)
 {
@@ -1331,14 +1294,10 @@ static void link_watch(const tcp_link *l, watch *w)
 {
     int i;
     if (l->socket != INVALID_SOCKET) watch_add(w, l->socket, &w->readable);
-    if (!l->until) return;
     for (i = 0; i < l->count; i++) {
         watch_add(w, l->tries[i], &w->writable);
         watch_add(w, l->tries[i], &w->failed);
     }
-    if (l->count == 0) w->until = 0;
-    if (l->until < w->until) w->until = l->until;
-    if (l->next && l->again < w->until) w->until = l->again;
 }
 
 /* 1 when it is connected now, with l->to[0] telling where; -1 when it cannot be; else 0. */
@@ -1468,12 +1427,9 @@ static void list_start(const char *room, int counting)
     strcpy(list.room, room);
     for (i = 0; i < list.count; i++) {
         query *q = &list.queries[i];
+        memset(q, 0, offsetof(query, buf));
         q->of = first + i;
-        q->asked = q->answered = 0;
-        q->len = 0;
         q->link.socket = INVALID_SOCKET;
-        q->link.count = 0;
-        q->link.until = 0;
         if (look_up(first + i)) link_open(&q->link, q->of);
     }
 }
@@ -1542,7 +1498,7 @@ static void list_place(FILE *f, const query *q, unsigned long most)
         rest.len -= json.len + (stop != NULL);
         if (list_line(f, json, most)) continue;
         list.good = 0;
-        if (list.counting) return;
+        if (list.counting) return; /* nobody has asked */
         if (*list.room) warn("room \"%s\" does not exist", list.room);
         else warn("the list from %s cannot be read; is that a chat server?", p->name);
         return;
@@ -1551,7 +1507,7 @@ static void list_place(FILE *f, const query *q, unsigned long most)
 
 static void list_end(void)
 {
-    FILE *f = opt.list ? stdout : aside();
+    FILE *f = opt.list ? stdout : ASIDE;
     int rows, columns;
     unsigned long most = (unsigned long)-1;
     size_t i;
@@ -1595,7 +1551,7 @@ static void list_wait(const char *room)
 {
     list_start(room, 0);
     while (list.count > 0) {
-        turn(list.until);
+        turn(UINT64_MAX);
         follow_signals();
     }
 }
@@ -1824,7 +1780,7 @@ static const char *const commands[][2] = {
     {"/help", "this; and //X says /X, and Tab completes a name"},
     {"/nick", NULL},                      {"/quit", NULL}};
 
-/* How many letters make the difference (Levenshtein, 1965). b: at most 15 bytes. */
+/* How many letters make the difference (Levenshtein). b: at most 15 bytes. */
 static int distance(const char *a, const char *b)
 {
     int row[16], i, j;
@@ -1882,7 +1838,7 @@ static int command(ocm_view words)
 /* Says the line that is complete. 0 if that has to wait. */
 static int line_say(void)
 {
-    int slash = term.keyboard && !term.literal && term.len > 0 && term.line[0] == '/';
+    int slash = term.keyboard && term.len > 0 && term.line[0] == '/';
     int twice = slash && term.len > 1 && term.line[1] == '/', result = 1;
     ocm_view v = view(term.line + twice, term.len - (size_t)twice);
     size_t most = opt.text ? OCM_TEXT_MAX - strlen(opt.room) - strlen(opt.name)
@@ -1897,7 +1853,7 @@ static int line_say(void)
     else if (result < 0)
         warn("the message is not text: it has control characters or is not UTF-8");
     if (result < 0 && !term.screen) net.refused++;
-    if (result > 0 && term.screen && term.len && !term.literal) history_add();
+    if (result > 0 && term.screen && term.len) history_add();
     /* what was refused is to be mended, but after a line of a paste the next one comes at once */
     if (result > 0 || !term.screen || term.paste == PASTE_TAKEN) line_clear();
     term.complete = term.drawn = 0;
@@ -1938,7 +1894,7 @@ static void ask(const char *question, char *answer, int hidden)
     }
     line_draw();
     if (!term.screen && hidden) terminal_mode(MODE_SHELL);
-    if (term.screen || hidden) fputs("\n", aside());
+    if (term.screen || hidden) fputs("\n", ASIDE);
     term.question = NULL;
     term.hidden = 0;
     term.before = 0;
@@ -2101,55 +2057,56 @@ static void turn(uint64_t until)
     int wanted = !term.ended && !term.complete && term.input_at == term.input_len &&
                  term.paste != PASTE_TAKEN, n;
     size_t i;
-    if (heard.resumed) screen_open(); /* the shell has set its own modes meanwhile */
-    heard.resumed = 0;
+    if (term.screen && heard.resumed) { /* the shell has set its own modes meanwhile */
+        heard.resumed = 0;
+        terminal_mode(MODE_KEYS);
+        fputs("\033[?2004h", stdout); /* marks around what is pasted */
+        put_out(stdout);
+        term.drawn = 0;
+    }
     line_draw();
-    FD_ZERO(&w.readable);
-    FD_ZERO(&w.writable);
-    FD_ZERO(&w.failed);
+    memset(&w, 0, sizeof w);
     w.top = -1;
-    w.until = until;
     link_watch(&net.tcp, &w);
     for (i = 0; i < list.count; i++) link_watch(&list.queries[i].link, &w);
-    if (list.count > 0 && list.until < w.until) w.until = list.until;
     if (net.udp != INVALID_SOCKET) watch_add(&w, net.udp, &w.readable);
     if (wanted && INPUT_SOCKET != INVALID_SOCKET) watch_add(&w, INPUT_SOCKET, &w.readable);
-    ms = w.until <= now ? 0 : w.until - now < TURN_MS ? w.until - now : TURN_MS;
+    ms = until <= now ? 0 : until - now < TURN_MS ? until - now : TURN_MS;
     t.tv_usec = (int)ms * 1000;
     if (w.top < 0) wait_ms(ms);
-    if (w.top < 0 || select(w.top + 1, &w.readable, &w.writable, &w.failed, &t) <= 0) {
-        FD_ZERO(&w.readable);
-        FD_ZERO(&w.writable);
-        FD_ZERO(&w.failed);
+    if (select(w.top + 1, &w.readable, &w.writable, &w.failed, &t) <= 0) memset(&w, 0, sizeof w);
+    if (wanted && (INPUT_SOCKET == INVALID_SOCKET || FD_ISSET(INPUT_SOCKET, &w.readable))) {
+        n = input_read(term.screen, term.input, sizeof term.input);
+        term.input_at = 0;
+        term.input_len = n > 0 ? (size_t)n : 0;
+        if (n < 0) term.ended = 1;
     }
     now = clock_ms();
     list_turn(&w, now);
-    talk_turn(&w, now);
-    if (!wanted || (INPUT_SOCKET != INVALID_SOCKET && !FD_ISSET(INPUT_SOCKET, &w.readable))) return;
-    n = input_read(term.screen, term.input, sizeof term.input);
-    term.input_at = 0;
-    term.input_len = n > 0 ? (size_t)n : 0;
-    if (n < 0) term.ended = 1;
+    talk_turn(&w, now); /* last: it may end the session, and ask, and so wait */
+}
+
+/* Carries out what the session wants; ms: when it is to be called again. */
+static uint64_t talk_next(uint64_t now)
+{
+    size_t pending = opt.text ? 0 : ocm_session_pending(&session);
+    ocm_action a;
+    if (pending < net.pending || net.pending == 0) net.pending_since = now;
+    net.pending = pending;
+    if (opt.text && now < text.until) return text.until;
+    if (opt.text && !net.entered) text_act(OCM_END, OCM_END_NO_ANSWER, 0);
+    if (opt.text) return UINT64_MAX;
+    while (ocm_session_next(&session, now, &a)) act(&a);
+    return a.until;
 }
 
 static void chat(void)
 {
     net.over = 0;
     while (!net.over) {
-        uint64_t now = clock_ms(), until = opt.text ? text.until : 0;
-        size_t pending = opt.text ? 0 : ocm_session_pending(&session);
-        ocm_action a;
-        if (opt.text && !net.entered && now >= text.until)
-            text_act(OCM_END, OCM_END_NO_ANSWER, 0);
-        else if (opt.text && now >= text.until) until = UINT64_MAX;
-        if (!opt.text) {
-            while (ocm_session_next(&session, now, &a)) act(&a);
-            until = a.until;
-        }
+        uint64_t until = talk_next(clock_ms());
+        if (!net.over) turn(until);
         if (net.over) break;
-        if (pending < net.pending || net.pending == 0) net.pending_since = now;
-        net.pending = pending;
-        turn(until);
         follow_signals();
         if (net.entered) take_lines();
         if (ferror(stdout) && !net.leaving) talk_leave(); /* nobody reads us any more */
@@ -2374,7 +2331,7 @@ int main(int argc, char **argv)
     term.titled = term.screen && skill > 1;
     term.colour = term.screen && !(no_color && *no_color);
     if (term.titled) fputs("\033[22;2t", stdout); /* the window's title is kept */
-    screen_open();
+    heard.resumed = 1; /* from now on the terminal is ours */
     if (term.keyboard && !opt.text && (!opt.name || !opt.room)) {
         list_wait(""); /* no server: that is told before anything is asked */
         if (!list.connected) finish(1);

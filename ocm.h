@@ -586,6 +586,7 @@ typedef struct ocmi_early { /* one place of the reorder buffer */
 struct ocm_session {
     int phase, want, op, level, host, leaving;
     int inside_before;   /* it has been in the room */
+    int removed;         /* the server has said that its token is gone */
     unsigned outage;     /* what its user was told of an outage: as in show */
     int heard;           /* a datagram has come since the last answer by TCP */
     int disconnect;      /* the TCP connection is to be closed */
@@ -1788,12 +1789,12 @@ OCM_API const ocm_counts *ocm_registry_counts(const ocm_registry *g)
     return &g->counts;
 }
 
-/* A slot: one given back, else the next never used; 0 if all are taken. */
-static uint32_t ocmi_slot(ocmi_list *free_slots, uint32_t *top, uint32_t limit)
+/* A slot: one given back, else the next never used. The caller knows that there is one. */
+static uint32_t ocmi_slot(ocmi_list *free_slots, uint32_t *top)
 {
     uint32_t slot = free_slots->head;
-    if (slot) ocmi_unlink(free_slots, slot);
-    else if (*top < limit) slot = ++*top;
+    if (!slot) return ++*top;
+    ocmi_unlink(free_slots, slot);
     return slot;
 }
 
@@ -1933,7 +1934,6 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
     *head = g->log_head + 1;
     g->log_used += e->units;
     g->log_head += e->units;
-    if (g->log_head == g->log_units) g->log_head = 0;
     r->probes = 0;
     ocmi_room_probe_after(g, room);
     ocmi_append(&g->pending, room);
@@ -2057,10 +2057,9 @@ static uint32_t ocmi_origin_of(ocm_registry *g, const ocm_addr *a)
 
 static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password)
 {
-    uint32_t slot = ocmi_slot(&g->rooms_free, &g->room_top, g->limits.rooms);
+    uint32_t slot = ocmi_slot(&g->rooms_free, &g->room_top);
     ocmi_room *r = &g->room[slot];
     uint64_t hash = ocmi_table_hash(g, name);
-    if (!slot) return 0;
     memset(r, 0, sizeof *r);
     r->generation = ++g->generation;
     r->log = ocmi_number(g, OCMI_KEY_LOGS, r->generation) % OCM_INTEGER_MAX + 1;
@@ -2105,15 +2104,13 @@ static void ocmi_tell(ocm_registry *g, uint32_t slot, int operation, const char 
 }
 
 /* A new member of a room. Its own notice is in the log, but it has been told by its answer. Needs
-   ocmi_log_ready, and 0 if all slots are taken. */
+   ocmi_admits. */
 static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_request *q,
                                 const ocm_addr *at)
 {
-    uint32_t slot = ocmi_slot(&g->members_free, &g->member_top,
-                              g->limits.members);
+    uint32_t slot = ocmi_slot(&g->members_free, &g->member_top);
     ocmi_member *m = &g->member[slot];
     ocmi_room *r = &g->room[room];
-    if (!slot) return 0;
     memset(m, 0, sizeof *m);
     m->addr = *at;
     m->room = room;
@@ -2196,7 +2193,7 @@ static void ocmi_member_free(ocm_registry *g, uint32_t slot)
     ocmi_unlink(&g->due, slot);
     ocmi_unlink(&r->members, slot);
     ocmi_append(&g->members_free, slot);
-    if (r->members.head || r->open) return;
+    if (r->members.head) return;
     r->generation = 0; /* what the log still holds of the room belongs to nobody */
     ocmi_unlink(&g->pending, room);
     ocmi_append(&g->rooms_free, room);
@@ -2279,7 +2276,7 @@ static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
     m->stop = UINT64_MAX;
     for (at = m->sent; at < r->seq; at++) {
         const ocmi_entry *e = ocmi_entry_find(g, r, at + 1);
-        if (e) bytes += e->json_len;
+        bytes += e->json_len;
         if (at > m->sent && (at - m->sent >= OCMI_BEHIND || bytes > 65536)) {
             m->stop = at;
             break;
@@ -2536,7 +2533,7 @@ static int ocmi_send_batch(ocm_registry *g, uint32_t slot, uint64_t last, int al
         n = ocmi_status_of(g, m);
         if (ocmi_put_line(&o, head, &n)) m->status = 0;
     }
-    return o.len > head && ocmi_event_close(g, slot, &o, ev);
+    return o.len == head ? 0 : ocmi_event_close(g, slot, &o, ev);
 }
 
 /* For any other member: the next entry that it did not say itself, in its own dialect. */
@@ -2546,7 +2543,7 @@ static int ocmi_send_entry(ocm_registry *g, uint32_t slot, uint64_t last, ocm_ev
     while (m->sent < last) {
         const ocmi_entry *e = ocmi_entry_find(g, &g->room[m->room], ++m->sent);
         ocmi_out o;
-        if (!e || e->sender == slot) continue;
+        if (e->sender == slot) continue; /* it is held: nobody was sent more than this member */
         o = ocmi_event_open(g, m);
         if (m->dialect == OCM_DIALECT_JSON) {
             ocmi_put(&o, ocmi_entry_json(e), e->plain_len);
@@ -2578,7 +2575,7 @@ static int ocmi_send(ocm_registry *g, uint32_t slot, int alone, ocm_event *ev)
     uint64_t last = m->stop < r->seq ? m->stop : r->seq;
     ocm_message n;
     if (m->sent < r->first - 1) m->sent = r->first - 1; /* it was paused for too long */
-    if (m->sent >= last && !(alone && (m->notice || m->status))) return 0;
+    if (m->sent >= last && (!alone || (!m->notice && !m->status))) return 0;
     if (m->level) return ocmi_send_batch(g, slot, last, alone, ev);
     if (ocmi_send_entry(g, slot, last, ev)) return 1;
     if (!alone || !m->notice) return 0;
@@ -2934,7 +2931,7 @@ static int ocmi_join(ocm_registry *g, const ocm_request *q, const ocm_addr *at, 
     place = q->level ? ocmi_token_find(g, q->token, q->room) : 0;
     if (!g->member[place].level || !ocm_view_equal(ocmi_member_name(&g->member[place]), q->name))
         place = 0;
-    if (!(place && ocm_same_host(at, &g->member[place].addr)) &&
+    if ((!place || !ocm_same_host(at, &g->member[place].addr)) &&
         !ocmi_password_fits(g, r, q->password)) {
         ocmi_guess_wrong(g, at, q->room);
         return OCMI_PASSWORD;
@@ -3085,7 +3082,7 @@ static void ocmi_conn_read(ocm_conn *c, ocm_registry *g, ocm_io *io)
     io->until = c->deadline;
     if (n == OCM_E_LARGE) ocmi_conn_too_large(c, g, io);
     else if (n > 0) ocmi_conn_request(c, g, &f, io);
-    if (n > 0) c->used = (size_t)n;
+    c->used = n > 0 ? (size_t)n : 0;
     if (c->phase == OCMI_ANSWERING) c->deadline = c->later + OCMI_REQUEST_MS;
     else if (n <= 0 && (c->half_closed || g->now >= c->deadline)) c->phase = OCMI_CLOSED;
 }
@@ -3251,7 +3248,7 @@ static void ocmi_session_again(ocm_session *s, uint64_t now, int end, int status
         ocmi_session_end(s, end, status, words);
         return;
     }
-    s->disconnect |= s->phase == OCMI_CONNECTING || s->phase == OCMI_ASKING;
+    s->disconnect = 1;
     s->phase = OCMI_WAITING;
     s->retry = now + ocmi_session_backoff(s);
 }
@@ -3315,7 +3312,7 @@ static void ocmi_session_number(ocm_session *s)
 static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t now)
 {
     int same = s->inside_before && ocm_view_equal(o->token, ocmi_session_token(s));
-    int known = s->inside_before && s->level && o->level && (same || o->log == s->log);
+    int known = s->inside_before && o->level && (same || o->log == s->log);
     s->token_len = ocmi_keep(s->token, OCM_TOKEN_MAX, o->token);
     s->level = o->level > 0;
     s->idle = o->idle && o->idle < 86400 ? o->idle * 1000 : 300000;
@@ -3336,7 +3333,7 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     s->disconnect = 1;
     s->refused_at = s->rtt_at = OCMI_NEVER;
     s->refusals = s->tries = 0;
-    s->heard = s->confirmed = s->gap_asks = s->alone = 0;
+    s->removed = s->heard = s->confirmed = s->gap_asks = s->alone = 0;
     s->send_now = 1;
     s->position = 0;
     s->asked = s->entry_at = s->entered_at = now;
@@ -3413,7 +3410,7 @@ static void ocmi_session_taken(ocm_session *s, uint64_t id, uint64_t now)
     if (s->hold || id <= s->taken || id > s->sent_id) return;
     s->taken = id;
     s->tries = 0;
-    if (s->rtt_at != OCMI_NEVER && s->rtt_id && id >= s->rtt_id) {
+    if (s->rtt_at != OCMI_NEVER && id >= s->rtt_id) {
         s->rtt = now - s->rtt_at;
         s->rtt_at = OCMI_NEVER;
     }
@@ -3443,7 +3440,7 @@ static void ocmi_session_newest(ocm_session *s, uint64_t seq, uint64_t missing, 
 static void ocmi_session_entry(ocm_session *s, ocm_view json, const ocm_message *m, uint64_t now)
 {
     ocmi_early *e = &s->early[m->seq % OCM_REORDER];
-    if (m->seq == 0 || json.len > sizeof e->json) return;
+    if (m->seq == 0) return;
     ocmi_session_answers_position(s, now);
     ocmi_session_newest(s, m->seq, m->seq - 1, now);
     if (m->seq > s->own_from && ocm_view_equal(m->sender, ocmi_session_name(s)))
@@ -3480,7 +3477,7 @@ static void ocmi_session_removed(ocm_session *s, const ocm_message *m, uint64_t 
     int unheard = ocm_view_equal(m->reason, ocm_text("timeout")) &&
                   now - s->entered_at <= OCMI_UNHEARD_MS;
     if (outage) {
-        s->token_len = 0; /* what comes late with the old token is no sign of life */
+        s->removed = 1; /* what comes late with the old token is no sign of life */
         ocmi_session_outage(s, now, unheard ? OCM_SHOW_NO_UDP : OCM_SHOW_OUTAGE, m->text);
     } else {
         int host = ocm_view_equal(m->reason, ocm_text("host"));
@@ -3511,7 +3508,7 @@ static void ocmi_session_plain(ocm_session *s, ocm_view payload, uint64_t now)
 {
     ocmi_early *e = &s->early[(s->newest + 1) % OCM_REORDER];
     ocm_message m;
-    if (payload.len == 0 || payload.len > sizeof e->json) return;
+    if (payload.len == 0) return;
     if (ocm_message_decode(payload, s->scratch, &m) > 0 && ocmi_is_system(&m) &&
         m.operation == OCM_OP_REMOVED) {
         ocmi_session_removed(s, &m, now);
@@ -3531,7 +3528,7 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
     ocm_datagram d = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
     ocm_view line;
     int whole = ocm_datagram_decode(p, len, &d) > 0 && ocm_view_equal(d.room, ocmi_session_room(s));
-    if (s->phase >= OCMI_ENDING || !s->token_len) return 0;
+    if (len > OCM_DATAGRAM_MAX || s->phase >= OCMI_ENDING || !s->token_len || s->removed) return 0;
     if (whole ? !ocm_view_equal(d.token, ocmi_session_token(s)) : s->level) return 0;
     if (!s->level) {
         int zeros = len >= 2 && p[0] == 0 && p[1] == 0;
@@ -3599,26 +3596,20 @@ static int ocmi_session_action(ocm_action *a, int kind, ocm_view text)
 static int ocmi_session_shown(ocm_session *s, ocm_view json, ocm_action *a)
 {
     const uint8_t *p = json.ptr, *end = p + json.len;
-    int operation;
+    int kind = OCM_SHOW_NOTICE;
     ocm_message m;
     ocm_view raw;
     if (ocmi_json_string(&p, end, &raw)) /* bare, as team D's server writes its notices */
         return ocmi_session_action(a, OCM_SHOW_NOTICE,
                                    ocmi_view(s->scratch, ocmi_json_unescape(raw, s->scratch)));
     if (ocm_message_decode(json, s->scratch, &m) < 0) return 0;
-    a->name = m.sender;
-    if (!ocmi_is_system(&m)) {
-        a->own = s->level ? ocmi_session_own(s, &m)
-                          : ocm_view_equal(m.sender, ocmi_session_name(s));
-        return m.text.len && ocmi_session_action(a, OCM_SHOW_MESSAGE, m.text);
-    }
-    operation = m.has & OCM_HAS_OPERATION && m.username.len ? (int)m.operation : 0;
-    a->name = m.username;
-    if (s->level && a->seq == s->own_from && operation == OCM_OP_JOINED) return 0;
-    if (m.text.len == 0) return 0;
-    return ocmi_session_action(a, operation == OCM_OP_JOINED ? OCM_SHOW_JOINED
-                                : operation == OCM_OP_LEFT   ? OCM_SHOW_LEFT
-                                                             : OCM_SHOW_NOTICE, m.text);
+    if (!ocmi_is_system(&m)) kind = OCM_SHOW_MESSAGE;
+    else if (m.operation == OCM_OP_JOINED && m.username.len) kind = OCM_SHOW_JOINED;
+    else if (m.operation == OCM_OP_LEFT && m.username.len) kind = OCM_SHOW_LEFT;
+    a->name = kind == OCM_SHOW_MESSAGE ? m.sender : m.username;
+    a->own = s->level ? ocmi_session_own(s, &m) : ocm_view_equal(m.sender, ocmi_session_name(s));
+    if (s->level && a->seq == s->own_from && kind == OCM_SHOW_JOINED) return 0;
+    return m.text.len ? ocmi_session_action(a, kind, m.text) : 0;
 }
 
 /* Entries below `first` are lost, up to the oldest that is here. Nobody misses the past. */
@@ -3653,7 +3644,7 @@ static int ocmi_session_read(ocm_session *s, ocm_action *a)
             ocmi_session_settle_lost(s);
             return 0;
         }
-        if (e->seq != s->next || s->next > s->newest) return 0;
+        if (e->seq != s->next) return 0;
         e->seq = 0;
         s->early_count--;
         s->tries = 0;
@@ -3728,7 +3719,7 @@ static int ocmi_session_send(ocm_session *s, const ocmi_out *o, uint64_t now, oc
 {
     OCM_ASSERT(!o->full);
     s->sent_at = now;
-    if (s->asked == OCMI_NEVER && s->level) s->asked = now;
+    if (s->asked == OCMI_NEVER) s->asked = now;
     return ocmi_session_action(a, OCM_DO_SEND, ocmi_view(o->ptr, o->len));
 }
 
@@ -3830,7 +3821,7 @@ static int ocmi_session_go(ocm_session *s, uint64_t now, ocm_action *a)
     ocmi_out o = ocmi_session_open_datagram(s);
     ocmi_out words = ocmi_out_open(s->scratch, sizeof s->scratch);
     ocm_message m = ocmi_system(OCM_OP_LEFT, OCM_HAS_USERNAME | OCM_HAS_TEXT);
-    if (s->leaves && (!s->level || s->leaves == 3 || now < s->leave_at + 300)) return 0;
+    if (s->leaves && (s->leaves == 3 || now < s->leave_at + 300)) return 0;
     ocmi_put_view(&words, ocmi_session_name(s));
     ocmi_put_text(&words, " left");
     m.username = ocmi_session_name(s);
@@ -3866,7 +3857,7 @@ static void ocmi_session_pass_time(ocm_session *s, uint64_t now)
         ocmi_session_outage(s, now, s->heard ? OCM_SHOW_OUTAGE : OCM_SHOW_NO_UDP, ocmi_none());
 }
 
-static uint64_t ocmi_session_until(const ocm_session *s, uint64_t now)
+static uint64_t ocmi_session_until(const ocm_session *s)
 {
     uint64_t until = s->retry;
     if (s->phase == OCMI_INSIDE) {
@@ -3877,7 +3868,7 @@ static uint64_t ocmi_session_until(const ocm_session *s, uint64_t now)
     }
     if (s->leaving && s->inside_before && !s->leaves && s->fate_at + OCMI_SILENT_MS < until)
         until = s->fate_at + OCMI_SILENT_MS;
-    return until > now ? until : now + 1;
+    return until;
 }
 
 /* What there is to show, in its order. */
@@ -3950,7 +3941,7 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
             : s->level ? ocmi_session_level1(s, now, a) : ocmi_session_level0(s, now, a))
             return 1;
     }
-    a->until = ocmi_session_until(s, now);
+    a->until = ocmi_session_until(s);
     return 0;
 }
 

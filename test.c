@@ -3712,6 +3712,547 @@ static void test_many(void)
     {"numbers", test_numbers}, {"until", test_until}, {"clock", test_clock}, \
     {"storm", test_storm}, {"repeats", test_repeats}, {"many", test_many}
 
+/* ---- More cases: the branches that conversations seldom meet ---- */
+
+/* -- Registry -- */
+
+/* A cursor that went back, and whose entries are overwritten before they are sent again. */
+static void more_overwritten_ahead(void)
+{
+    char text[3001] = "";
+    int i;
+    REG(.rooms = 2, .log = 65536, .rate = 1000, .origin_joins = OCM_UNLIMITED);
+    reg_run("alice create lobby json\nlena join lobby json1\nlena at 2 -> *\n"
+            "eve create other json\nalice: 3 -> lena 3\nalice: 4 -> lena 4\nlena at 0");
+    memset(text, 'x', sizeof text - 1);
+    for (i = 0; i < 40; i++) reg_say(reg_who("eve"), text, 0);
+    CHECK(reg_counts()->rejected > 0);
+    reg_run("drain -> lena status 4 5 0, eve *\nlena at 0 -> lena status 4 5 0\n"
+            "alice: 5 -> lena 5");
+    reg_end();
+}
+
+/* Many rooms, and many one after the other in the same slot: the log keeps their entries apart,
+   though some of them share a chain. */
+static void more_entries_apart(void)
+{
+    char name[16];
+    int i;
+    REG(.rooms = 300, .log = 65536);
+    for (i = 0; i < 22; i++) { /* as many as the language has persons for */
+        sprintf(name, "m%d", i);
+        reg_run("%s create %s json1", name, name);
+    }
+    for (i = 0; i < 22; i++) {
+        sprintf(name, "m%d", i);
+        reg_run("%s at 0 -> %s +%s 1, %s status 1 1 0", name, name, name, name);
+    }
+    reg_end();
+    REG(.rooms = 1, .log = 65536, .origin_joins = OCM_UNLIMITED);
+    for (i = 0; i < 600; i++) {
+        ocm_addr from = reg_host(1 + i % 2, 4001 + i % 2);
+        reg_person *p = reg_client(i % 2 ? "bob" : "alice", 'L');
+        p->tcp = p->at = from;
+        reg_run("%s create %d json1\n%s at 0 -> %s +%s 1, %s status 1 1 0\n%s leaves -> *", p->name,
+                i, p->name, p->name, p->name, p->name, p->name);
+        if (broken) break;
+    }
+    reg_end();
+}
+
+/* The words of an entry are kept for the next text member; the memory of the entry is used again,
+   for one of the same room, or of another. */
+static void more_words_kept(void)
+{
+    char text[3001], script[64];
+    int i, k, other;
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    for (other = 0; other < 2; other++)
+        for (k = 8; k < 24; k++) {
+            REG(.rooms = 3, .log = 65536, .rate = 1000, .origin_joins = OCM_UNLIMITED);
+            reg_run("alice create lobby json\ntom join lobby text -> *\neve create other json\n"
+                    "dan create third json\nted join third text -> *");
+            memcpy(text, "first", 5);
+            reg_run("alice: %s -> tom", text);
+            memcpy(text, "-----", 5);
+            for (i = 0; i < k; i++) {
+                reg_say(reg_who("eve"), text, 0);
+                reg_drain();
+            }
+            memcpy(text, "other", 5);
+            sprintf(script, other ? "dan: %%s -> ted" : "alice: %%s -> tom");
+            if (other) reg_run("dan: %s -> ted", text);
+            else reg_run("alice: %s -> tom", text);
+            reg_end();
+        }
+}
+
+/* More origins ask than can be remembered: those that have members are not forgotten. */
+static void more_origins(void)
+{
+    char name[16];
+    int i;
+    REG(.rooms = 1, .members = 4, .room_size = 1, .origin_size = 1);
+    reg_run("alice create lobby json");
+    for (i = 0; i < 600; i++) {
+        ocm_addr from = reg_host(100 + i, 4000);
+        sprintf(name, "m%d", i);
+        CHECK(reg_quick(OCM_JOIN, "lobby", name, &from, NULL) == 503);
+    }
+    reg_end();
+    REG(.rooms = 1, .members = 300, .origin_size = 2, .origin_joins = 1);
+    reg_run("alice create lobby json");
+    for (i = 0; i < 290; i++) {
+        ocm_addr from = reg_host(1000 + i, 4000);
+        sprintf(name, "m%d", i);
+        CHECK(reg_quick(OCM_JOIN, "lobby", name, &from, NULL) == 200);
+        reg_drain_unseen();
+    }
+    for (i = 0; i < 600; i++) {
+        ocm_addr from = reg_host(2000 + i, 4000);
+        CHECK(reg_quick(OCM_JOIN, "lobby", "alice", &from, NULL) == 409);
+    }
+    for (i = 0; i < 3; i++) {
+        ocm_addr from = reg_host(1000, 4000);
+        sprintf(name, "n%d", i);
+        CHECK(reg_quick(OCM_JOIN, "lobby", name, &from, NULL) == (i < 1 ? 200 : 503));
+        reg_drain_unseen();
+    }
+    reg_end();
+}
+
+/* Over the rate a datagram is dropped before anyone looks how long it is. */
+static void more_long_and_fast(void)
+{
+    static uint8_t bytes[OCM_DATAGRAM_MAX + 1];
+    reg_person *alice;
+    size_t head;
+    int i;
+    REG(.rooms = 1, .rate = 1);
+    reg_run("alice create lobby json1\nalice at 1 -> *");
+    alice = reg_who("alice");
+    head = reg_header(alice->room, alice->token, bytes);
+    memset(bytes + head, ' ', sizeof bytes - head);
+    CHECK(reg_send_bytes(bytes, sizeof bytes, &alice->at) == 1);
+    reg_run("drain -> alice refused 0");
+    for (i = 0; i < 5; i++) CHECK(reg_send_bytes(bytes, sizeof bytes, &alice->at) == 1);
+    reg_now += 999;
+    reg_run("drain ->");
+    reg_end();
+}
+
+/* The list of a room's members is cut, too; and one that leaves no place to say so. */
+static void more_list_of_members(void)
+{
+    char name[OCM_NAME_MAX + 1];
+    reg_person *p;
+    const char *list;
+    int i;
+    REG(.rooms = 1, .log = 1 << 20);
+    reg_run("alice create lobby json");
+    memset(name, 'n', sizeof name);
+    name[OCM_NAME_MAX] = 0;
+    for (i = 0; i < 300; i++) {
+        ocm_addr from = reg_loopback(1);
+        name[sprintf(name, "%04d", i)] = 'n';
+        CHECK(reg_quick(OCM_JOIN, "lobby", name, &from, NULL) == 200);
+        reg_drain_unseen();
+    }
+    p = reg_who("eve");
+    list = reg_list(p, "lobby", "{}");
+    CHECK(reg_like(list, strlen(list), ALICE "*}\n{\"more\":true}\n"));
+    CHECK(strlen(list) <= OCM_LIST_MAX && strlen(list) > OCM_LIST_MAX - 600);
+    reg_end();
+}
+
+/* Somebody's end waits for a place in a log: until then nobody is admitted. */
+static void more_end_waits(void)
+{
+    int i;
+    REG(.rooms = 2, .rate = 1000, .origin_joins = OCM_UNLIMITED);
+    reg_run("alice create lobby json\nbob join lobby json\nlena join lobby json1\nlena at 3 -> *");
+    for (i = 0; i < 64; i++) reg_run("alice: hi");
+    reg_run("bob leaves\neve create other json = 503\nbob join lobby json = 503");
+    CHECK(reg_counts()->members == 2);
+    reg_run("drain -> *\neve create other json\nbob join lobby json -> *");
+    reg_end();
+}
+
+/* A place that was kept, or made, is gone before its answer is out; somebody else may be in it. */
+static void more_answer_late(int returns, int reused, int hangs_up)
+{
+    char more[128] = "";
+    reg_person *lena;
+    ocm_event ev;
+    REG(.rooms = 1, .members = 3, .origin_joins = OCM_UNLIMITED);
+    reg_run("alice create lobby json -> *");
+    lena = reg_client("lena", 'L');
+    if (returns) {
+        reg_run("lena join lobby json1 -> *\nlena host 77");
+        sprintf(more, "\"token\":\"%s\"", lena->token);
+    }
+    reg_connect(lena);
+    lena->bite = 20;
+    reg_ask(lena, OCM_JOIN, 0, "lobby", reg_payload(lena, "lena", more));
+    CHECK(lena->status == 200 && lena->len == 20);
+    reg_now += 9999;
+    reg_run("alice ping");
+    reg_drain_unseen();
+    reg_now += 1; /* a member of level 1 that has not spoken is out */
+    if (reused) {
+        reg_drain_unseen();
+        reg_run("tom join lobby json");
+    } else {
+        ocm_registry_next(reg_g, reg_now, &ev);
+    }
+    CHECK(reg_counts()->members == (reused ? 2u : 1u));
+    lena->bite = SIZE_MAX;
+    if (hangs_up) reg_hang_up(lena);
+    else reg_pump(lena);
+    CHECK(reg_counts()->members == (reused ? 2u : 1u));
+    reg_drain_unseen();
+    if (reused) reg_run("alice: hi -> tom\ntom: ho -> alice");
+    reg_run("lena join lobby json1");
+    CHECK(reg_counts()->members == (reused ? 3u : 2u));
+    reg_end();
+}
+
+static void more_answer_too_late(void)
+{
+    char title[64];
+    int i;
+    for (i = 0; i < 8; i++) {
+        sprintf(title, "returns %d, reused %d, hangs up %d", i & 1, i >> 1 & 1, i >> 2);
+        row = title;
+        more_answer_late(i & 1, i >> 1 & 1, i >> 2);
+    }
+}
+
+/* A request too large, after one that was answered on the same connection and was longer. */
+static void more_too_large_second(void)
+{
+    uint8_t bytes[128] = {0, 2, 0};
+    reg_person *p;
+    REG(.rooms = 1);
+    p = reg_client("bob", 'J');
+    reg_ask(p, OCM_JOIN, 0, "lobby", "{\"username\":\"bob\"}");
+    CHECK(p->status == 404);
+    bytes[28] = 1;
+    bytes[32] = '{';
+    p->len = 0;
+    CHECK(reg_receive(p, bytes, 33) == 33);
+    CHECK(p->status == 413 && p->shut && p->conn);
+    CHECK(reg_answered(p, OCM_JOIN, "", 413));
+    reg_end();
+}
+
+/* -- Session -- */
+
+/* A session of bob's in the lobby, step by step. what: c connected, a an answer with that payload,
+   x the connection ends, d a datagram with our header, b bare bytes, s say, l leave, - nothing.
+   What the session then does is compared with a pattern. */
+typedef struct more_step {
+    uint64_t wait;
+    char what;
+    const char *input, *expect;
+} more_step;
+
+static ocm_session *more_s;
+static uint64_t more_now, more_until;
+static char more_token[64];
+
+static void more_put(char *out, const char *format, ocm_view v)
+{
+    sprintf(out + strlen(out), format, (int)v.len, v.len ? (const char *)v.ptr : "");
+}
+
+/* All that the session does now, as text. */
+static void more_pull(char *out)
+{
+    static const char *const words[] = {
+        "connect", "request", "disconnect", "", "entered", "", "", "", "notice %.*s",
+        "refused %.*s", "unknown %.*s", "", "outage %.*s", "no udp", "back", "end"};
+    ocm_action a;
+    ocm_datagram d;
+    char *at;
+    *out = 0;
+    while (ocm_session_next(more_s, more_now, &a)) {
+        if (*out) strcat(out, "; ");
+        at = out + strlen(out);
+        if (a.kind == OCM_DO_SEND) {
+            if (CHECK(ocm_datagram_decode(a.text.ptr, a.text.len, &d) > 0)) {
+                CHECK(is(d.room, "lobby") && is(d.token, more_token));
+                more_put(out, "send %.*s", d.payload);
+            }
+        } else if (a.kind == OCM_SHOW_MESSAGE) {
+            more_put(out, a.own ? "(own) %.*s: " : "%.*s: ", a.name);
+            more_put(out, "%.*s", a.text);
+        } else if (a.kind == OCM_SHOW_JOINED || a.kind == OCM_SHOW_LEFT) {
+            more_put(out, a.kind == OCM_SHOW_JOINED ? "+%.*s" : "-%.*s", a.name);
+        } else if (a.kind == OCM_SHOW_MISSED) {
+            sprintf(at, "missed %lu", (unsigned long)a.count);
+        } else if (a.kind == OCM_END) {
+            sprintf(at, "end %d %d", a.end, a.status);
+        } else {
+            more_put(out, words[a.kind], a.text);
+        }
+        for (; *at; at++)
+            if (*at == '\n') *at = '^';
+    }
+    more_until = a.until;
+    CHECK(more_until > more_now);
+}
+
+static void more_do(const more_step *step)
+{
+    uint8_t bytes[OCM_FRAME_MAX], *c;
+    ocm_view input = ocm_text(step->input);
+    int n = 0;
+    more_now += step->wait;
+    if (step->what == 'c') ocm_session_connected(more_s, ocm_text("10.0.0.1"), 4000, more_now);
+    if (step->what == 'x') ocm_session_received(more_s, NULL, 0, more_now);
+    if (step->what == 's') CHECK(ocm_session_say(more_s, input) == 1);
+    if (step->what == 'l') ocm_session_leave(more_s);
+    if (step->what == 'a')
+        n = ocm_frame_encode(bytes, sizeof bytes, OCM_JOIN, 2, view(NULL, 0), input);
+    if (step->what == 'd')
+        n = ocm_datagram_encode(bytes, sizeof bytes, ocm_text("lobby"), ocm_text(more_token), input);
+    if (step->what == 'b') memcpy(bytes, input.ptr, (size_t)(n = (int)input.len));
+    CHECK(n >= 0);
+    c = copy(bytes, (size_t)n);
+    if (step->what == 'a') ocm_session_received(more_s, c, (size_t)n, more_now);
+    if (step->what == 'd' || step->what == 'b')
+        CHECK(ocm_session_datagram(more_s, c, (size_t)n, more_now) == 1);
+    free(c);
+}
+
+static void more_begin(int want)
+{
+    more_s = (ocm_session *)allocate(sizeof *more_s);
+    more_now = 1000;
+    strcpy(more_token, "t");
+    CHECK(ocm_session_open(more_s, want, ocm_text("lobby"), ocm_text("bob"), ocm_text("")) == 1);
+}
+
+static void more_end(void)
+{
+    free(more_s);
+    row = "";
+}
+
+static void more_play(int want, const more_step *step, size_t count)
+{
+    static char got[65536];
+    more_begin(want);
+    for (; count--; step++) {
+        row = step->input;
+        more_do(step);
+        more_pull(got);
+        if (!CHECK(reg_like(got, strlen(got), step->expect)))
+            printf("   should: %s\n   does:   %s\n", step->expect, got);
+    }
+    more_end();
+}
+
+#define MORE_PLAY(want, steps) more_play(want, steps, COUNT(steps))
+#define MORE_LEVEL_0 "{\"status\":200,\"token\":\"t\"}"
+#define MORE_LEVEL_1(rest) "{\"status\":200,\"token\":\"t\",\"ocm\":1,\"log\":9," rest "}"
+
+static void more_refusals(void)
+{
+    static const more_step full[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', "{\"status\":503,\"message\":\"no\"}", "disconnect; end 11 503"}};
+    static more_step race[64];
+    size_t i, n = 0;
+    race[n++] = full[0];
+    for (i = 0; i < 9; i++) {
+        static const more_step connected = {0, 'c', "", "request"};
+        static const char *const answers[] = {"{\"status\":404}", "{\"status\":409}"};
+        more_step refused = {0, 'a', "", "disconnect; connect"};
+        refused.input = answers[i % 2];
+        if (i == 8) refused.expect = "disconnect; end 7 404";
+        race[n++] = connected;
+        race[n++] = refused;
+    }
+    MORE_PLAY(OCM_JOIN_OR_CREATE, full);
+    more_play(OCM_JOIN_OR_CREATE, race, n);
+}
+
+/* A frame as long as one may be, and a byte more than that. */
+static void more_flood_of_an_answer(void)
+{
+    static const uint8_t part[OCM_HEADER_LEN + OCM_PAYLOAD_MAX] = {255, 1, 1, [30] = 16};
+    static char got[65536];
+    size_t first;
+    for (first = 0; first < 3; first++) {
+        more_begin(OCM_JOIN);
+        more_pull(got);
+        ocm_session_connected(more_s, ocm_text("10.0.0.1"), 4000, more_now);
+        more_pull(got);
+        ocm_session_received(more_s, part, OCM_FRAME_MAX - 256, more_now);
+        more_pull(got);
+        CHECK(!*got);
+        ocm_session_received(more_s, part, 255 + first, more_now);
+        more_pull(got);
+        CHECK(strcmp(got, first < 2 ? "" : "disconnect; end 6 0") == 0);
+        more_end();
+    }
+}
+
+/* A longer token than the one for which its messages were measured: no answer to that. */
+static void more_longer_token(void)
+{
+    static const more_step steps[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', MORE_LEVEL_1("\"seq\":1"), "disconnect; entered; send *"},
+        {10000, '-', "", "send *"}, {10000, '-', "", "*outage*"},
+        {0, '-', "", "*"}};
+    static const struct { const char *token, *expect; } back[] = {
+        {"0123456789abcdef0123456789abcdef", "disconnect; send *"},
+        {"0123456789abcdef0123456789abcdef0", "disconnect"}};
+    static char got[65536];
+    char answer[200];
+    size_t i, k;
+    for (i = 0; i < COUNT(back); i++) {
+        more_begin(OCM_JOIN);
+        for (k = 0; k < 4; k++) {
+            more_do(&steps[k]);
+            more_pull(got);
+        }
+        for (k = 0; k < 40 && strstr(got, "connect") == NULL; k++) {
+            more_now += 1000;
+            more_pull(got);
+        }
+        ocm_session_connected(more_s, ocm_text("10.0.0.1"), 4000, more_now);
+        more_pull(got);
+        CHECK(strcmp(got, "request") == 0);
+        sprintf(answer, "{\"status\":200,\"token\":\"%s\",\"ocm\":1,\"log\":9,\"seq\":2}",
+                back[i].token);
+        strcpy(more_token, back[i].token);
+        more_do(&(more_step){0, 'a', answer, ""});
+        more_pull(got);
+        if (!CHECK(reg_like(got, strlen(got), back[i].expect))) printf("   does: %s\n", got);
+        more_end();
+    }
+}
+
+static void more_level_0(void)
+{
+    static const more_step steps[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', MORE_LEVEL_0, "disconnect; entered"},
+        {0, 'b', "{", ""}, {0, 'b', "", ""}, {0, 'b', "\"\"", "notice "}, {0, 'b', "\"hi\"", "notice hi"},
+        {0, 'b', "{\"sender\":\"al\",\"message\":\"hi\"}", "al: hi"},
+        {0, 'b', "{\"sender\":\"bob\",\"message\":\"hi\"}", "(own) bob: hi"},
+        {0, 'b', "{\"sender\":\"al\",\"message\":\"\"}", ""},
+        {0, 'd', "{\"sender\":\"al\",\"message\":\"ho\"}", "al: ho"},
+        {0, 's', "yo", "send {\"sender\":\"bob\",\"message\":\"yo\"}"},
+        {3600000, '-', "", ""},
+        {0, 'l', "", "send {*\"operation\":2*}; end 1 0"}};
+    static char got[65536];
+    char message[64];
+    int i;
+    MORE_PLAY(OCM_JOIN, steps);
+    more_begin(OCM_JOIN);
+    for (i = 0; i < 3; i++) {
+        more_do(&steps[i]);
+        more_pull(got);
+    }
+    for (i = 0; i < 70; i++) { /* nobody pulls: as many wait as there are places */
+        sprintf(message, "\"%d\"", i);
+        more_do(&(more_step){0, 'b', message, ""});
+    }
+    more_pull(got);
+    CHECK(strncmp(got, "notice 0; notice 1; ", 20) == 0);
+    CHECK(strstr(got, "notice 63") && !strstr(got, "notice 64"));
+    CHECK(ocm_session_datagram(more_s, (const uint8_t *)"\0\0\"x\"", 5, more_now) == 1);
+    more_pull(got);
+    CHECK(strcmp(got, "notice x") == 0);
+    CHECK(ocm_session_datagram(more_s, (const uint8_t *)"\0\1\"x\"", 5, more_now) == 1);
+    more_pull(got);
+    CHECK(!*got);
+    more_end();
+}
+
+/* A position every third of a short `idle`, every 25 s of a long one, and of one that is absurd. */
+static void more_keep_alive(void)
+{
+    static const struct { const char *idle; uint64_t every; } cases[] = {
+        {"3", 1000}, {"30", 10000}, {"74", 24666}, {"75", 25000}, {"76", 25000}, {"0", 25000},
+        {"86399", 25000}, {"9007199254740991", 25000}};
+    static char got[65536];
+    char answer[200];
+    size_t i;
+    for (i = 0; i < COUNT(cases); i++) {
+        uint64_t sent, k;
+        row = cases[i].idle;
+        more_begin(OCM_JOIN);
+        more_pull(got);
+        more_do(&(more_step){0, 'c', "", ""});
+        more_pull(got);
+        sprintf(answer, MORE_LEVEL_1("\"seq\":1,\"idle\":%s"), row);
+        more_do(&(more_step){0, 'a', answer, ""});
+        more_pull(got);
+        more_do(&(more_step){0, 'd', "{\"sender\":\"system\",\"operation\":1,\"username\":\"bob\","
+                                     "\"message\":\"bob joined\",\"seq\":1}", ""});
+        more_do(&(more_step){0, 'd', "{\"sender\":\"system\",\"operation\":6,\"seq\":1,\"first\":1,"
+                                     "\"id\":0}", ""});
+        more_pull(got);
+        for (k = 0; k < 4; k++) { /* each is answered by a status; the first may be the tail's */
+            sent = more_now;
+            more_now = more_until;
+            more_pull(got);
+            CHECK(strncmp(got, "send ", 5) == 0);
+            if (k > 0) CHECK(more_now - sent == cases[i].every);
+            more_do(&(more_step){0, 'd', "{\"sender\":\"system\",\"operation\":6,\"seq\":1,"
+                                         "\"first\":1,\"id\":0}", ""});
+            more_pull(got);
+        }
+        more_end();
+    }
+}
+
+/* A datagram longer than any server may send, full of escapes: what is under way stays whole. */
+static void more_large_datagram(void)
+{
+    static const more_step steps[] = {
+        {0, '-', "", ""}, {0, 'c', "", ""}, {0, 's', "hello", ""},
+        {0, 'a', MORE_LEVEL_1("\"seq\":1"), ""}};
+    static const char begin[] = "{\"sender\":\"al\",\"seq\":2,\"message\":\"";
+    static char got[65536];
+    size_t len = 60000, head, i;
+    uint8_t *p = (uint8_t *)allocate(len);
+    more_begin(OCM_JOIN);
+    for (i = 0; i < COUNT(steps); i++) {
+        more_do(&steps[i]);
+        more_pull(got);
+    }
+    CHECK(reg_like(got, strlen(got), "disconnect; entered; send *hello*"));
+    head = reg_header("lobby", "t", p);
+    memcpy(p + head, begin, sizeof begin - 1);
+    for (i = head + sizeof begin - 1; i + 4 < len; i += 2) memcpy(p + i, "\\\\", 2);
+    memcpy(p + i, "\"}", 2);
+    ocm_session_datagram(more_s, p, i + 2, more_now);
+    more_now += 1000;
+    more_pull(got);
+    CHECK(reg_like(got, strlen(got), "send *{\"message\":\"hello\",\"id\":1}^"));
+    free(p);
+    more_end();
+}
+
+#define MORE_TESTS \
+    {"more_overwritten_ahead", more_overwritten_ahead}, \
+    {"more_entries_apart", more_entries_apart}, {"more_words_kept", more_words_kept}, \
+    {"more_origins", more_origins}, {"more_long_and_fast", more_long_and_fast}, \
+    {"more_list_of_members", more_list_of_members}, {"more_end_waits", more_end_waits}, \
+    {"more_answer_too_late", more_answer_too_late}, \
+    {"more_too_large_second", more_too_large_second}, {"more_refusals", more_refusals}, \
+    {"more_flood_of_an_answer", more_flood_of_an_answer}, \
+    {"more_longer_token", more_longer_token}, {"more_level_0", more_level_0}, \
+    {"more_keep_alive", more_keep_alive}, {"more_large_datagram", more_large_datagram},
+
 /* ---- A simulated network ---- */
 
 /* A registry at one end, sessions at the other, and between them a network that loses, repeats,
@@ -4926,7 +5467,7 @@ static void ses_script(const char *before, const char *script)
              "+2000\n= send t1 at 3\nhear t1 status 3 1 0\n"
 #define SES_OUT(reason) \
     "hear t1 out " reason "\n= outage out: " reason "\n= connect\nup\n" \
-    "= ask join\n"
+    "= ask join t1\n"
 
 static void test_ses_enter(void)
 {
@@ -5079,7 +5620,7 @@ static void test_ses_back(void)
     for (i = 0; i < COUNT(reasons); i++) {
         row = reasons[i];
         sprintf(script, "+20000\nhear t1 out %s\n= outage out: %s\n= connect\ndown\n= disconnect\n"
-                        "+1000\n= connect\nup\n= ask join\n"
+                        "+1000\n= connect\nup\n= ask join t1\n"
                         "answer 200 t2 5 3\n= disconnect\n= send t2 at 3\n"
                         "hear t2 status 3 1 0\n= back\n"
                         "hear t2 out stopping\n= outage out: stopping\n= connect\ndown\n"
@@ -5122,18 +5663,18 @@ static void test_ses_retry(void)
         sprintf(script, SES_OUT("stopping") "answer %s\n= disconnect\n", row);
         for (k = 1; k < 32; k *= 2)
             sprintf(script + strlen(script), "+%d999\n+1\n= connect\nup\n"
-                    "= ask join\nanswer %s\n= disconnect\n", k - 1, row);
+                    "= ask join t1\nanswer %s\n= disconnect\n", k - 1, row);
         sprintf(script + strlen(script), "+30000\n= connect\nup\n"
-                "= ask join\nanswer %s\n= disconnect\n"
+                "= ask join t1\nanswer %s\n= disconnect\n"
                 "= end %s 0 %s words\n", row, ends[i], row);
         ses_script(SES_IN, script);
     }
     row = "a minute of refusals, each time";
     ses_script(SES_IN, SES_OUT("stopping") "answer 404\n= disconnect\n+1000\n= connect\nup\n"
-               "= ask join\nanswer 200 t2 5 3\n= disconnect\n= send t2 at 3\nhear t2 status 3 1 0\n"
+               "= ask join t1\nanswer 200 t2 5 3\n= disconnect\n= send t2 at 3\nhear t2 status 3 1 0\n"
                "= back\n+25000\n= send t2 at 3\nhear t2 status 3 1 0\n+25000\n= send t2 at 3\n"
                "hear t2 status 3 1 0\n+25000\n= send t2 at 3\nhear t2 status 3 1 0\n"
-               "hear t2 out stopping\n= outage out: stopping\n= connect\nup\n= ask join\n"
+               "hear t2 out stopping\n= outage out: stopping\n= connect\nup\n= ask join t2\n"
                "answer 404\n= disconnect\n+1000\n= connect\n");
     row = "not retried";
     ses_script(SES_IN, SES_OUT("stopping") "answer 401\n= disconnect\n"
@@ -5151,7 +5692,7 @@ static void test_ses_retry(void)
     for (k = 1; k < 200; k *= 2)
         sprintf(script + strlen(script), "+%d\n= connect\ndown\n= disconnect\n",
                 k < 30 ? k * 1000 : 30000);
-    strcat(script, "+30000\n= connect\nup\n= ask join\n"
+    strcat(script, "+30000\n= connect\nup\n= ask join t1\n"
                    "answer 404\n= disconnect\n");
     ses_script(SES_IN, script);
     row = "";
@@ -7291,7 +7832,7 @@ static void run_talk_over(run_talk *t)
             said++;
             continue;
         }
-        if (now - last > 30000) break;
+        if (now - last > 40000) break;
         run_turn(-1, 1);
         run_relay_pass(&t->relay);
         run_talk_listen(t);
@@ -7322,16 +7863,18 @@ static void run_talk_of(int clients, int lines, int every, int loss, int from, i
     free(t);
 }
 
-/* Six clients, five lines a second each, over a link that loses three datagrams of ten. */
+/* Six clients, five lines a second each, over a link that loses three datagrams of ten. On a quiet
+   machine all is there 10 s after the last line, and the median delay is below 1 s. */
 static void test_lossy_network(void)
 {
-    run_talk_of(6, 15, 200, 30, 0, 250, 10000, 1000);
+    run_talk_of(6, 15, 200, 30, 0, 250, 30000, 3000);
 }
 
-/* Two clients that pipe 100 lines at once over a network that only delays and reorders. */
+/* Two clients that pipe 100 lines at once over a network that only delays and reorders: 1 s on a
+   quiet machine. */
 static void test_piped_at_once(void)
 {
-    run_talk_of(2, 100, 0, 0, 20, 120, 2000, 2000);
+    run_talk_of(2, 100, 0, 0, 20, 120, 10000, 10000);
 }
 
 /* ---- The programs: what takes its time, at once ---- */
@@ -7348,8 +7891,8 @@ static void run_again(const char *const *steps, int server, int reader)
 }
 
 /* A server that never answers (5 s), one that is killed (noticed after 10 s), one that is stopped,
-   one whose UDP port nobody reads (10 s), and one that stands still longer than `idle`: whoever kept
-   alive meanwhile is a member still. */
+   one whose UDP port nobody reads (10 s), and one that stands still longer than `idle`: anyone who
+   kept alive meanwhile is a member still. */
 static void test_program_waiting(void)
 {
     static const char *const enter[] = {
@@ -7500,8 +8043,8 @@ static void test_example_python(void)
     run_step("s = -q");
     run_step("a = -n alice -c 部屋");
     if (run_example("python", "import")) {
-        run_cast['p'].p = run_start("python3 %s/example.python 127.0.0.1 %u %u carol 部屋", run_dir,
-                                    run_tcp, run_udp);
+        run_cast['p'].p = run_start("python3 %s/example.python 127.0.0.1 %u %u carol 部屋",
+                                    run_dir, run_tcp, run_udp);
         run_play(steps);
     }
     run_example_end();
@@ -7513,18 +8056,19 @@ static void test_example_bot(void)
 {
     static const char *const steps[] = {"s = -q", "a = -n alice -c lobby", "a > !time", NULL};
     char here[500], *said;
-    const run_program *a;
+    const run_program *a, *bot;
     run_play(steps);
     a = run_cast['a'].p;
     if (run_example("sh", "!time") && CHECK(getcwd(here, sizeof here) != NULL)) {
-        run_start("sh -c cd~%s~&&~sed~'s|[.]/client|%s/client~-s~127.0.0.1/%u:%u|'~example.sh~|~sh",
-                  run_dir, here, run_tcp, run_udp);
+        bot = run_start("sh -c cd~%s~&&~sed~'s|[.]/client|%s/client~-s~127.0.0.1/%u:%u|'~"
+                        "example.sh~|~sh", run_dir, here, run_tcp, run_udp);
         CHECK(run_hears(a, " joined\n"));
         run_step("a > !time");
         CHECK(run_hears(a, ": "));
         said = strstr(a->text[RUN_OUT], ": ");
         CHECK(said && strstr(a->text[RUN_OUT], " joined\n") < said);
         run_step("a . 0");
+        CHECK(run_ended(bot) == 0);
     }
     run_example_end();
 }
@@ -7948,7 +8492,8 @@ static void test_terminal_reading(void)
         "s = -q", "b = -n bob lobby", "c = -n carol lobby", "b > before", "c < bob: before",
         "set NO_COLOR", "a @ 200 ./client -s ADDR -n alice lobby",
         "a < * joined \"lobby\" as \"alice\"\n* earlier in this room:\n",
-        "a < \nbob: before\n* since you are here:\n", "a < * 3 members are here\n", "b > now", "a < bob: now\n", NULL};
+        "a < \nbob: before\n* since you are here:\n", "a < * 3 members are here\n",
+        "b > now", "a < bob: now\n", NULL};
     static const char *const live[] = {
         "c > alice, are you there?", "a < \ncarol: alice, are you there?\n", "a > yes\r",
         "b < alice: yes", "a < alice: yes\n", "b > \xE2\x80\xAEgnp.exe", "a < \\u202egnp.exe\n",
@@ -8282,10 +8827,12 @@ static void test_terminal_others(void)
 #define BENCH_TURNS 11     /* of which the median is told */
 #define BENCH_AT_ONCE 32   /* joins under way */
 #define BENCH_SILENT 900   /* connections on which nothing is said */
+#define BENCH_DELAYS 20000
 #define BENCH_NO_LIMIT (-1.0)
 
 typedef struct bench_load { /* rooms, and what is said in them */
-    char kind;              /* J JSON, L JSON at level 1, A team A */
+    char dialect;           /* J JSON, l JSON at level 1, t team A */
+    int deaf;               /* 1: a member does not hear itself; at level 1 it does */
     int rooms, size;
     int text;               /* bytes of a message */
     int in_flight;          /* messages said before they are awaited */
@@ -8293,7 +8840,9 @@ typedef struct bench_load { /* rooms, and what is said in them */
     int per;                /* deliveries of a message, where a delivery is what is told */
     int first;              /* number of the first member; a room's members follow each other */
     int next;               /* the room to speak next, or the member */
-    double rate;            /* messages a second, where it is given */
+    double rate, seconds;   /* messages a second, and for how long, where time is given */
+    double share;           /* of a CPU that the server needed then */
+    double lost;            /* deliveries that it did not make */
     size_t bytes;           /* of a delivery */
     const run_program *server; /* or the yardstick */
 } bench_load;
@@ -8307,7 +8856,7 @@ static int bench_said[BENCH_MEMBERS]; /* ids of level 1 */
 static int bench_members;
 static long bench_lost;  /* deliveries that did not come */
 static size_t bench_got; /* bytes of the last delivery */
-static int bench_missed; /* rows that missed their limits */
+static int bench_missed; /* rows */
 
 /* ---- Benchmark: clocks, CPUs, the table ---- */
 
@@ -8322,9 +8871,8 @@ static double bench_us(clockid_t clock)
 static double bench_cpu(pid_t pid)
 {
     clockid_t clock;
-    if (clock_getcpuclockid(pid, &clock) == 0) return bench_us(clock);
-    printf("process %ld has no CPU clock\n", (long)pid);
-    exit(2);
+    if (clock_getcpuclockid(pid, &clock) != 0) printf("the server has ended\n"), exit(2);
+    return bench_us(clock);
 }
 
 /* This process and those that it starts from now on; -1: any CPU. 0 when there is no such CPU. As
@@ -8332,10 +8880,9 @@ static double bench_cpu(pid_t pid)
    would decide how often the CPU changes hands. */
 static int bench_pin(int cpu)
 {
-    struct sched_param plain;
+    struct sched_param plain = {0};
     cpu_set_t set;
     int i;
-    memset(&plain, 0, sizeof plain);
     sched_setscheduler(0, SCHED_BATCH, &plain);
     CPU_ZERO(&set);
     for (i = 0; i < 64; i++)
@@ -8399,10 +8946,8 @@ static bench_pair bench_compare(double (*measure)(bench_load *), bench_load l[2]
    members of a room: what is lost there is not the server's loss. */
 static run_program *bench_open(const char *options)
 {
-    struct timeval patience;
+    struct timeval patience = {0, 300000};
     int i, large = 4 << 20;
-    patience.tv_sec = 0;
-    patience.tv_usec = 300000;
     for (i = 0; i < BENCH_SOCKETS; i++) {
         int s = bench_socket[i] = run_bind(SOCK_DGRAM, 0);
         bench_at[i] = run_address(run_port_of(s));
@@ -8415,7 +8960,7 @@ static run_program *bench_open(const char *options)
     return run_server(options);
 }
 
-/* Which socket a member uses. */
+/* The socket of a member. */
 static int bench_of(const bench_load *l, int i)
 {
     return (l->first + i) % BENCH_SOCKETS;
@@ -8434,10 +8979,10 @@ static int bench_ask(const bench_load *l, int i)
     char payload[128];
     unsigned port = ntohs(bench_at[bench_of(l, i)].sin_port);
     int fd = run_connect(l->server->tcp);
-    if (l->kind == 'A') sprintf(payload, "m%07d", l->first + i);
+    if (l->dialect == 't') sprintf(payload, "m%07d", l->first + i);
     else sprintf(payload, "{\"username\":\"m%07d\",\"port\":%u%s}", l->first + i, port,
-                 l->kind == 'L' ? ",\"ocm\":1" : "");
-    run_send_frame(fd, i % l->size ? OCM_JOIN : OCM_CREATE, l->kind == 'A', bench_room(l, i),
+                 l->dialect == 'l' ? ",\"ocm\":1" : "");
+    run_send_frame(fd, i % l->size ? OCM_JOIN : OCM_CREATE, l->dialect == 't', bench_room(l, i),
                    payload);
     return fd;
 }
@@ -8477,11 +9022,11 @@ static void bench_say(const bench_load *l, int i)
     char text[2048], payload[sizeof text + 128];
     int number = l->first + i;
     run_repeat(text, 'x', (size_t)l->text);
-    if (l->kind == 'A') strcpy(payload, text);
-    else if (l->kind == 'J')
-        sprintf(payload, "{\"sender\":\"m%07d\",\"message\":\"%s\"}", number, text);
-    else
+    if (l->dialect == 't') strcpy(payload, text);
+    if (l->dialect == 'l')
         sprintf(payload, "{\"message\":\"%s\",\"id\":%d}", text, bench_said[number]);
+    if (l->dialect == 'J')
+        sprintf(payload, "{\"sender\":\"m%07d\",\"message\":\"%s\"}", number, text);
     bench_send(l, i, payload);
 }
 
@@ -8514,19 +9059,21 @@ static void bench_join(const bench_load *l, const int *who, int n)
     for (i = 0; i < n; i++) fd[i] = bench_ask(l, who[i]);
     for (i = 0; i < n; i++) {
         for (; !bench_take(l, fd[i], who[i]); fd[i] = bench_ask(l, who[i])) usleep(20000);
-        if (l->kind != 'J') bench_send(l, who[i], l->kind == 'A' ? "" : position);
+        if (l->dialect != 'J') bench_send(l, who[i], l->dialect == 't' ? "" : position);
     }
     do usleep(5000);
     while (bench_receive(NULL) > 0);
 }
 
 /* Rooms whose members have all joined: those who create them first. */
-static bench_load bench_rooms(char kind, int rooms, int size, const run_program *server)
+static bench_load bench_rooms(const char *dialect, int rooms, int size,
+                              const run_program *server)
 {
     int who[BENCH_AT_ONCE], pass, i, n = 0;
     bench_load l;
     memset(&l, 0, sizeof l);
-    l.kind = kind;
+    l.dialect = *dialect;
+    l.deaf = l.dialect != 'l';
     l.rooms = rooms;
     l.size = size;
     l.text = 64;
@@ -8550,18 +9097,12 @@ static bench_load bench_rooms(char kind, int rooms, int size, const run_program 
 
 /* ---- Benchmark: talk ---- */
 
-/* At level 1 a message comes back to the member that said it, too. */
-static int bench_deaf(const bench_load *l)
-{
-    return l->kind != 'L';
-}
-
 /* One datagram for each hearer of the room. */
 static void bench_await(const bench_load *l, int room)
 {
     static uint8_t bytes[65536];
     int i;
-    for (i = room * l->size + bench_deaf(l); i < (room + 1) * l->size; i++) {
+    for (i = room * l->size + l->deaf; i < (room + 1) * l->size; i++) {
         ssize_t n = recv(bench_socket[bench_of(l, i)], bytes, sizeof bytes, 0);
         if (n < 0) bench_lost++;
         else bench_got = (size_t)n;
@@ -8571,13 +9112,12 @@ static void bench_await(const bench_load *l, int room)
 /* So many datagrams, or at level 1 so many messages in them. */
 static void bench_gather(const bench_load *l, long expected)
 {
-    double until = bench_us(CLOCK_MONOTONIC) + 1e6;
     long messages = 0, datagrams = 0, heard = 0;
-    while (heard < expected && bench_us(CLOCK_MONOTONIC) < until) {
-        long n = bench_receive(&messages);
-        datagrams += n;
-        heard = l->kind == 'L' ? messages : datagrams;
-        if (n == 0) usleep(200);
+    int tries;
+    for (tries = 0; heard < expected && tries < 5000; tries++) {
+        datagrams += bench_receive(&messages);
+        heard = l->dialect == 'l' ? messages : datagrams;
+        if (heard < expected) usleep(200);
     }
     bench_lost += expected - heard;
 }
@@ -8587,11 +9127,11 @@ static void bench_round(bench_load *l)
 {
     int room = l->next++ % l->rooms, i;
     for (i = 0; i < l->in_flight; i++) {
-        bench_said[l->first + room * l->size] += l->kind == 'L';
+        bench_said[l->first + room * l->size] += l->dialect == 'l';
         bench_say(l, room * l->size);
     }
     if (l->in_flight == 1) bench_await(l, room);
-    else bench_gather(l, (long)l->in_flight * (l->size - bench_deaf(l)));
+    else bench_gather(l, (long)l->in_flight * (l->size - l->deaf));
 }
 
 /* us of CPU for a delivery, or for a message. */
@@ -8630,9 +9170,10 @@ static void bench_yardstick(bench_load l[2])
     bench_round(l);
     l->in_flight = in_flight;
     l[1] = l[0];
-    l[1].kind = 'J';
+    l[1].dialect = 'J';
     l[1].rooms = 1;
-    l[1].size += !bench_deaf(l);
+    l[1].size += !l->deaf;
+    l[1].deaf = 1;
     l[1].bytes = bench_got;
     l[1].server = p;
     memset(p, 0, sizeof *p);
@@ -8647,68 +9188,60 @@ static void bench_yardstick(bench_load l[2])
 
 /* ---- Benchmark: rows of talk ---- */
 
-static const char *bench_kind(char kind)
-{
-    return kind == 'J' ? "JSON" : kind == 'L' ? "level 1" : "team A";
-}
-
 static void bench_relays(void)
 {
     static const struct {
-        const char *what, *kinds;
+        const char *what;
         int rooms, size, text, in_flight, turn;
         double limit;
     } rows[] = {
-        {"us per delivery, room of 100", "JLA", 1, 100, 64, 1, 60, 1.05},
-        {"us per delivery, room of 1000", "JLA", 1, 1000, 64, 1, 10, 1.05},
-        {"us per delivery, room of 100, 1 KiB of text", "JLA", 1, 100, 1024, 1, 60, 1.06},
-        {"us per message, room of two", "JLA", 1, 2, 64, 1, 4000, 1.20},
-        {"us per message, 2000 rooms of two in turn", "JLA", 2000, 2, 64, 1, 4000, 1.25},
-        {"us per delivery, room of 100, 64 in flight", "L", 1, 100, 64, 64, 512, 0.06}};
+        {"us per delivery, room of 100", 1, 100, 64, 1, 60, 1.05},
+        {"us per delivery, room of 1000", 1, 1000, 64, 1, 10, 1.05},
+        {"us per delivery, room of 100, 1 KiB of text", 1, 100, 1024, 1, 60, 1.06},
+        {"us per message, room of two", 1, 2, 64, 1, 4000, 1.20},
+        {"us per message, 2000 rooms of two in turn", 2000, 2, 64, 1, 4000, 1.25},
+        {"us per delivery, room of 100, 64 in flight", 1, 100, 64, 64, 512, 0.06}};
+    static const char *const dialects[] = {"JSON", "level 1", "team A"};
     char what[100];
-    const char *kind;
-    size_t i;
+    size_t i, k;
     for (i = 0; i < COUNT(rows); i++) {
-        for (kind = rows[i].kinds; *kind; kind++) {
+        for (k = 0; k < COUNT(dialects); k++) {
             bench_load l[2];
-            l[0] = bench_rooms(*kind, rows[i].rooms, rows[i].size, bench_open("-q -r 0 -R 2000"));
+            if (rows[i].in_flight > 1 && k != 1) continue; /* only level 1 puts them together */
+            l[0] = bench_rooms(dialects[k], rows[i].rooms, rows[i].size,
+                               bench_open("-q -r 0 -R 2000"));
             l[0].text = rows[i].text;
             l[0].in_flight = rows[i].in_flight;
             l[0].turn = rows[i].turn;
-            if (l[0].size > 2) l[0].per = l[0].size - bench_deaf(l);
+            if (l[0].size > 2) l[0].per = l[0].size - l[0].deaf;
             bench_yardstick(l);
-            snprintf(what, sizeof what, "%s, %s", rows[i].what, bench_kind(*kind));
+            snprintf(what, sizeof what, "%s, %s", rows[i].what, dialects[k]);
             bench_row(what, bench_compare(bench_talk, l), rows[i].limit, 0);
             run_clean();
         }
     }
 }
 
-#define BENCH_DELAYS 20000
-#define BENCH_BLOCK 200 /* of one side before it is the other's turn */
-
 /* us from saying something to the last member that hears it. */
-static void bench_latency(char kind)
+static void bench_latency(const char *dialect)
 {
     static double delay[2][BENCH_DELAYS];
     bench_load l[2];
     bench_pair p;
     char what[100];
     size_t i;
-    l[0] = bench_rooms(kind, 1, 2, bench_open("-q -r 0"));
+    l[0] = bench_rooms(dialect, 1, 2, bench_open("-q -r 0"));
     bench_yardstick(l);
     for (i = 0; i < 2 * BENCH_DELAYS; i++) {
-        size_t side = i / BENCH_BLOCK % 2;
         double before = bench_us(CLOCK_MONOTONIC);
-        bench_round(&l[side]);
-        delay[side][i / BENCH_BLOCK / 2 * BENCH_BLOCK + i % BENCH_BLOCK] =
-            bench_us(CLOCK_MONOTONIC) - before;
+        bench_round(&l[i % 2]);
+        delay[i % 2][i / 2] = bench_us(CLOCK_MONOTONIC) - before;
     }
     for (i = 0; i < 2; i++) {
         p.ours = bench_quantile(delay[0], BENCH_DELAYS, i ? 0.999 : 0.5);
         p.yard = bench_quantile(delay[1], BENCH_DELAYS, i ? 0.999 : 0.5);
         p.ratio = p.ours / p.yard;
-        snprintf(what, sizeof what, "us until heard, room of two, %s, %s", bench_kind(kind),
+        snprintf(what, sizeof what, "us until heard, room of two, %s, %s", dialect,
                  i ? "99.9th percentile" : "median");
         bench_row(what, p, i ? 3 : BENCH_NO_LIMIT, 0);
     }
@@ -8721,8 +9254,8 @@ static void bench_silent(void)
     static int fd[BENCH_SILENT];
     bench_load l[2];
     int i;
-    l[0] = bench_rooms('L', 1, 2, bench_open("-q -r 0"));
-    l[1] = bench_rooms('L', 1, 2, run_server("-q -r 0"));
+    l[0] = bench_rooms("level 1", 1, 2, bench_open("-q -r 0"));
+    l[1] = bench_rooms("level 1", 1, 2, run_server("-q -r 0"));
     l[0].turn = l[1].turn = 4000;
     for (i = 0; i < BENCH_SILENT; i++) fd[i] = run_connect(l[0].server->tcp);
     usleep(100000);
@@ -8737,30 +9270,26 @@ static void bench_silent(void)
 /* Datagrams that the system threw away at our sockets because a buffer was full. */
 static double bench_dropped(void)
 {
-    uint32_t about[9]; /* the last: SK_MEMINFO_DROPS */
+    uint32_t about[9] = {0}; /* the last: SK_MEMINFO_DROPS */
     double drops = 0;
     int i;
     for (i = 0; i < BENCH_SOCKETS; i++) {
         socklen_t len = sizeof about;
-        memset(about, 0, sizeof about);
         getsockopt(bench_socket[i], SOL_SOCKET, SO_MEMINFO, about, &len);
         drops += about[8];
     }
     return drops;
 }
 
-/* heard: what the server delivered; share: of a CPU. */
-typedef struct bench_flow { double said, heard, seconds, share; } bench_flow;
-
-/* All members speak in turn. What found our buffers full was delivered all the same. */
-static bench_flow bench_pour(bench_load *l, double seconds)
+/* All members speak in turn; returns deliveries a second. What found our buffers full was delivered
+   all the same. */
+static double bench_pour(bench_load *l)
 {
     double start, cpu, here = bench_dropped(), at = 0;
     long said = 0, heard = 0, burst;
-    bench_flow f;
     cpu = bench_cpu(l->server->pid);
     start = bench_us(CLOCK_MONOTONIC);
-    while (at < seconds * 1e6) {
+    while (at < l->seconds * 1e6) {
         at = bench_us(CLOCK_MONOTONIC) - start;
         for (burst = 0; burst < 64 && (double)said < at * l->rate / 1e6; burst++, said++) {
             bench_say(l, l->next);
@@ -8769,19 +9298,12 @@ static bench_flow bench_pour(bench_load *l, double seconds)
         bench_receive(&heard);
         if (burst < 64 || l->rate < 1e5) usleep(500);
     }
-    f.seconds = at / 1e6;
-    f.share = (bench_cpu(l->server->pid) - cpu) / at;
+    l->share = (bench_cpu(l->server->pid) - cpu) / at;
     do usleep(100000);
     while (bench_receive(&heard) > 0);
-    f.said = (double)said;
-    f.heard = (double)heard + bench_dropped() - here;
-    return f;
-}
-
-static double bench_carries(bench_load *l)
-{
-    bench_flow f = bench_pour(l, 0.5);
-    return f.heard / f.seconds;
+    here = (double)heard + bench_dropped() - here;
+    l->lost = (double)said * (l->size - l->deaf) - here;
+    return here / at * 1e6;
 }
 
 /* 500 rooms of 10, each member with two messages a second; then as many as the server can carry,
@@ -8790,21 +9312,20 @@ static void bench_loads(void)
 {
     bench_load l[2];
     bench_pair lost = {0, 0, 0};
-    bench_flow f;
-    l[0] = bench_rooms('J', 500, 10, bench_open("-q -r 0"));
+    l[0] = bench_rooms("JSON", 500, 10, bench_open("-q -r 0"));
     l[0].rate = 10000;
-    f = bench_pour(l, 10);
-    lost.ours = lost.ratio = f.said * 9 - f.heard;
+    l[0].seconds = 10;
+    bench_pour(l);
+    lost.ours = lost.ratio = l[0].lost;
     bench_row("deliveries lost, 500 rooms of 10, 10000 messages/s", lost, 0, 0);
-    if (!bench_pin(1)) {
-        printf("four times what the server carries: skipped, this takes two CPUs\n");
-    } else {
+    if (bench_pin(1)) {
+        l[0].seconds = 0.5;
         l[1] = l[0];
-        l[1].rate /= f.share;
+        l[1].rate /= l[0].share;
         l[0].rate = 4 * l[1].rate;
         bench_row("deliveries/s, rooms of 10, at four times what the server carries",
-                  bench_compare(bench_carries, l), 0.8, 1);
-    }
+                  bench_compare(bench_pour, l), 0.8, 1);
+    } else printf("four times what the server carries: skipped, this takes two CPUs\n");
     bench_pin(0);
     run_clean();
 }
@@ -8815,7 +9336,7 @@ static void bench_loads(void)
 #define BENCH_ROOM 10
 
 /* A registry with so many members in rooms of ten. Then 90 members join, 90 speak, 90 expire, each
-   in another room: that is the same work whatever the number of rooms. */
+   in another room. */
 static struct {
     ocm_registry *registry;
     ocm_conn *conn;
@@ -8827,8 +9348,7 @@ static struct {
 static void bench_crowd_drain(void)
 {
     ocm_event ev;
-    while (ocm_registry_next(bench_crowd.registry, bench_crowd.now, &ev)) {
-    }
+    while (ocm_registry_next(bench_crowd.registry, bench_crowd.now, &ev)) continue;
 }
 
 /* Member i of a room asks, is answered, and hangs up. Member 0 creates the room. */
@@ -8892,39 +9412,32 @@ static void bench_crowd_open(uint32_t members)
     bench_crowd_say("");
     for (room = 0; room < limits.rooms; room++)
         for (i = room < BENCH_STEPS ? 2 : 0; i < BENCH_ROOM; i++) bench_crowd_enter(room, i);
-}
-
-static void bench_step_join(void)
-{
-    uint32_t room;
-    for (room = 0; room < BENCH_STEPS; room++) bench_crowd_enter(room, BENCH_ROOM);
-}
-
-static void bench_step_say(void)
-{
-    bench_crowd_say("{\"sender\":\"m\",\"message\":\"hi\"}");
-}
-
-static void bench_step_expire(void)
-{
-    bench_crowd.now = 310000;
+    bench_crowd.now = 25000; /* no room is to be probed any more */
     bench_crowd_drain();
 }
 
-/* Called through pointers, so that each stays a function whose name callgrind knows. */
-static void (*const volatile bench_steps[])(void) = {bench_step_join, bench_step_say,
-                                                     bench_step_expire};
+/* The same work, whatever the number of rooms. */
+static void bench_step(int step)
+{
+    uint32_t room;
+    if (step == 0)
+        for (room = 0; room < BENCH_STEPS; room++) bench_crowd_enter(room, BENCH_ROOM);
+    if (step == 1) bench_crowd_say("{\"sender\":\"m\",\"message\":\"hi\"}");
+    if (step == 2) bench_crowd.now = 310000;
+    bench_crowd_drain();
+}
 
 /* What callgrind runs. */
 static int bench_registry_alone(const char *members)
 {
+    static void (*const volatile step)(int) = bench_step; /* so that it keeps its name */
     const ocm_counts *counts;
     uint32_t before;
-    size_t i;
+    int i;
     bench_crowd_open((uint32_t)strtoul(members, NULL, 10));
     counts = ocm_registry_counts(bench_crowd.registry);
     before = counts->members;
-    for (i = 0; i < COUNT(bench_steps); i++) bench_steps[i]();
+    for (i = 0; i < 3; i++) step(i);
     CHECK(counts->members == before && counts->messages == BENCH_STEPS);
     return broken > 0;
 }
@@ -8951,21 +9464,20 @@ static void bench_instructions(void)
     static const char *const members[] = {"1000000", "1000"};
     char dir[] = "/tmp/ocm-bench-XXXXXX", what[100];
     run_program *p[2];
+    bench_pair pair;
     int i, k;
     if (run_ended(run_start("valgrind --version")) != 0 || !mkdtemp(dir)) {
         printf("instructions: skipped, valgrind is not installed or /tmp is not writable\n");
-        run_clean();
         return;
     }
     bench_pin(-1);
     for (i = 0; i < 2; i++)
         p[i] = run_start("valgrind --tool=callgrind --callgrind-out-file=%s/%s "
-                         "--dump-before=bench_step_* ./test bench-registry %s", dir, members[i],
+                         "--dump-before=bench_step ./test bench-registry %s", dir, members[i],
                          members[i]);
     while (p[0]->pid || p[1]->pid) run_turn(-1, 100);
     CHECK(p[0]->status == 0 && p[1]->status == 0);
     for (k = 0; k < 3; k++) {
-        bench_pair pair;
         pair.ours = bench_dump(dir, members[0], k + 2);
         pair.yard = bench_dump(dir, members[1], k + 2);
         pair.ratio = pair.ours / pair.yard;
@@ -8973,8 +9485,6 @@ static void bench_instructions(void)
         bench_row(what, pair, 1.15, 0);
     }
     run_ended(run_start("rm -r %s", dir));
-    bench_pin(0);
-    run_clean();
 }
 
 static int bench(void)
@@ -8986,13 +9496,14 @@ static int bench(void)
     bench_pin(0);
     printf("%-62s %10s %10s %8s %8s\n", "", "ours", "yardstick", "ratio", "limit");
     bench_relays();
-    bench_latency('J');
-    bench_latency('L');
+    bench_latency("JSON");
+    bench_latency("level 1");
     bench_silent();
     bench_loads();
     size.ours = size.ratio = (double)(ocm_registry_size(&many) - ocm_registry_size(&one)) / 1e6;
     bench_row("bytes of memory per member, 1e6 in 1e5 rooms, log apart", size, 560, 0);
     bench_instructions();
+    run_clean();
     printf("%d rows missed their limits\n", bench_missed);
     return broken > 0 || bench_missed > 0;
 }
@@ -9021,7 +9532,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 #else
 
 static const struct { const char *name; void (*run)(void); } tests[] = {
-    UNIT_TESTS REGISTRY_TESTS, SESSION_TESTS, FUZZ_TESTS, RUN_TESTS TERMINAL_TESTS
+    UNIT_TESTS REGISTRY_TESTS, MORE_TESTS SESSION_TESTS, FUZZ_TESTS, RUN_TESTS TERMINAL_TESTS
 };
 
 int main(int argc, char **argv)
