@@ -115,10 +115,14 @@ static uint64_t clock_ms(void)
 }
 
 /* A standard descriptor that was closed (2>&-) must not become a socket's: the program would read
-   from it or log into it. And a peer that is gone is to be an error of send(), not a signal. */
+   from it or log into it. And a peer that is gone, or a file that may not grow, is to be an error
+   of a call, not a signal that ends the program. */
 static int platform_start(void)
 {
     int fd;
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN);
+#endif
     for (fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return 0;
     return signal(SIGPIPE, SIG_IGN) != SIG_ERR;
@@ -405,7 +409,14 @@ static int is_terminal(FILE *f) { return isatty(fileno(f)); }
 static const char *environment(const char *name) { return getenv(name); }
 static void standard_start(int *argc, char ***argv) { (void)argc, (void)argv; }
 static void suspend(void) { kill(0, SIGTSTP); } /* the whole job, as the terminal would */
-static void wait_ms(uint64_t ms) { (void)ms; } /* select() can wait for nothing at all */
+
+static void wait_ms(uint64_t ms)
+{
+    struct timespec t;
+    t.tv_sec = (time_t)(ms / 1000);
+    t.tv_nsec = (long)(ms % 1000) * 1000000;
+    nanosleep(&t, NULL);
+}
 
 /* 0: the terminal knows no escape sequences; 1: it does; 2: it has a title, too, which a console
    has not. */
@@ -1975,8 +1986,8 @@ static void ended(const ocm_action *a)
     if (net.refused) warn("messages of yours that were refused: %lu", net.refused);
     if (unknown) warn("messages of yours that nobody knows to have arrived: %lu", unknown);
     if (left) warn("lines that were not said: %lu", left);
-    net.status = (a->end != OCM_END_LEFT && a->end != OCM_END_HOST) || net.refused || unknown ||
-                 left;
+    net.status = (a->end != OCM_END_LEFT && a->end != OCM_END_UNCONFIRMED &&
+                  a->end != OCM_END_HOST) || net.refused || unknown || left;
     if (!stays) return;
     term.line[term.len] = 0;
     strcpy(draft, term.line);
@@ -2051,6 +2062,8 @@ static void follow_signals(void)
 /* Waits until something happens, and takes what has come: the only place that waits. */
 static void turn(uint64_t until)
 {
+    static uint64_t window; /* of 16 ms */
+    static int turns;       /* in it */
     watch w;
     struct timeval t = {0, 0};
     uint64_t now = clock_ms(), ms;
@@ -2065,6 +2078,9 @@ static void turn(uint64_t until)
         term.drawn = 0;
     }
     line_draw();
+    turns = window == now / 16 ? turns + 1 : 0;
+    window = now / 16;
+    if (turns > 100) wait_ms(10); /* a call fails again and again: not at full speed */
     memset(&w, 0, sizeof w);
     w.top = -1;
     link_watch(&net.tcp, &w);
@@ -2073,7 +2089,10 @@ static void turn(uint64_t until)
     if (wanted && INPUT_SOCKET != INVALID_SOCKET) watch_add(&w, INPUT_SOCKET, &w.readable);
     ms = until <= now ? 0 : until - now < TURN_MS ? until - now : TURN_MS;
     t.tv_usec = (int)ms * 1000;
-    if (w.top < 0) wait_ms(ms);
+    if (w.top < 0) {
+        wait_ms(ms);
+        t.tv_usec = 0;
+    }
     if (select(w.top + 1, &w.readable, &w.writable, &w.failed, &t) <= 0) memset(&w, 0, sizeof w);
     if (wanted && (INPUT_SOCKET == INVALID_SOCKET || FD_ISSET(INPUT_SOCKET, &w.readable))) {
         n = input_read(term.screen, term.input, sizeof term.input);

@@ -83,14 +83,16 @@ QUICK EXAMPLE: two clients and a server in one program, which carries the bytes 
     }
 
 TWO RULES
-    Feed, then drain. After each input, or after a few, call ocm_registry_next (ocm_session_next,
-    ocm_conn_next) until it has nothing more. It then says in `until` when to be called again if
-    nothing else happens. Inputs may be offered between any two calls, and never twice: something
-    that finds no place is refused like anything over the rate.
+    Feed, then drain. After an input, call ocm_registry_next (ocm_session_next, ocm_conn_next) until
+    it has nothing more. It then says in `until` when to be called again if nothing else happens.
+    Inputs may be offered between any two calls, and never twice. A room takes 64 entries that were
+    not handed out; a message beyond them is refused just as if its sender were over the rate, and
+    repeated 300 ms later: so drain before so much can have come.
     Views are borrowed. Nothing here keeps a pointer into what you pass. What you are given belongs
     to the object that gave it and stays as it is until the next call for that object.
-Time is in milliseconds, of any clock that never runs backwards. A mistake of the calling program is
-an OCM_ASSERT; bytes from outside are always checked.
+Time is in milliseconds, of any clock that never runs backwards. Mistakes of the calling program are
+caught by OCM_ASSERT; bytes from the network are always checked. A program drops datagrams that come
+from its own sockets: a member may have declared that port.
 
 THE PROTOCOL. Integers of several bytes are big-endian, all text is UTF-8.
 
@@ -128,16 +130,16 @@ github.com/recursion-backend-team-d/online-chat-messenger, which speaks JSON.
 
 A JSON request is an object. username (not in a list request) and password (of at most 255 bytes)
 are strings; port is where the client receives datagrams (1024 to 65535; without it, the port of the
-TCP connection counts); ip is sent because one server wants to see the exact source, and never
-believed: it would let anyone aim the server at a third party. ocm and token belong to level 1. A
-text or team A request is the bare user name. In these two dialects 100 ms lie between the frames of
-an answer, and the state-2 frame of a success carries the room name.
+TCP connection counts). ip is required by one other server and ignored here: believing it would let
+anyone aim the server at a third party. ocm and token belong to level 1. A text or team A request is
+the bare user name. In these two dialects 100 ms lie between the frames of an answer, and the
+state-2 frame of a success carries the room name.
 A list is one state-2 frame with an object on each line: {"room":"lobby","size":2,
 "password_required":false}, or {"username":"alice","host":true}; the members of a room with a
 password are named only to a request with that password. A list that is cut ends with {"more":true}.
 For a minute after a wrong password, one request a second of that origin for that room is examined.
 
-UDP: members speak, and are spoken to. The token is that of the member, whoever sends:
+UDP: members speak, and are spoken to. In both directions the token is the member's:
 
     0         1          2
     +---------+----------+---------------+-----------------+-------------+
@@ -157,15 +159,16 @@ Messages of the server itself have the sender "system", and in JSON an operation
     1 joined   2 left   3 you are out; "reason": left, host, timeout, unreachable or stopping
     4 your message was rejected, and why; at most once a second   6 the log, see level 1
 
-LEVEL 1 loses nothing. A JSON request with "ocm":1 asks for it; the success answer then adds
-"ocm":1,"idle":300,"seq":17,"log":4711.
+LEVEL 1 loses nothing while the log holds it. A JSON request with "ocm":1 asks for it; the success
+answer then adds "ocm":1,"idle":300,"seq":17,"log":4711.
 
 A room is a log, and a member is a cursor into it. The room's messages and its notices 1 and 2 are
 its entries, numbered by seq from 1 without holes. `log` tells this log from every other one; `seq`
-is that of the member's own notice 1; `idle` is the silence, in seconds, that ends a membership. The
-server keeps for each member how far it has sent it the log, how far the member has said that it has
-it, and the last id that it took from it. Loss, reordering, duplication, roaming, restarts and
-history are then the same thing: one side says where it stands, and the other goes on from there.
+is that of the member's own notice 1 (for a member that kept its place: the newest entry); `idle` is
+the silence, in seconds, that ends a membership. For each member the server keeps three numbers: the
+last entry that it sent, the last entry that the member confirmed, and the last message id that it
+accepted. Loss, reordering, duplication, roaming, restarts and history are then the same thing: one
+side says where it stands, and the other goes on from there.
 
     {"message":"hi","id":1}                                         say it: ids begin with 1
     {"sender":"alice","message":"hi","seq":17,"id":1}               an entry; alice gets it, too
@@ -193,12 +196,14 @@ that were not taken: 50 ms after a new gap, else after 300 ms (or two round trip
 to 3 s. Its own entry, read in the log, is the receipt; a message that was taken, and is not in the
 log, was rejected. After 2 s without anything new it tells its position, and then every 25 s.
 
-Coming back: a session that has heard nothing for 10 s asks by TCP to join again, with its token,
-after 0, 1, 2, 4 ... 30 s. If the answer has the same token, it kept its place, wherever it asks
-from (from another origin the room's password is wanted). With a new token on the same log it reads
-on from where it was, and says nothing before it has read up to its own notice, since what it had
-said may stand there. On another log it begins at the beginning. A datagram that comes ends the
-attempt.
+Coming back: a session that has had no answer for 10 s asks by TCP to join again, with its token,
+after 0, 1, 2, 4 ... 30 s. If the answer has the same token, it keeps its place, even from another
+address (then it must give the room's password). With a new token on the same log it reads on from
+where it was, and sends nothing until it has read as far as its own notice, because its messages may
+already be in that part of the log. On another log it begins at the beginning. A datagram that
+arrives meanwhile ends the attempt. After a restart of the server only the session that created the
+room creates it again; the others ask for a minute. What was said just before a restart may be lost
+with the old log, or be said again in the new one; within one log each message stands once.
 
 OPTIONS, to be defined before inclusion
     OCM_IMPLEMENTATION   compile the implementation here
@@ -206,7 +211,7 @@ OPTIONS, to be defined before inclusion
     OCM_ASSERT(x)        your own assert
     OCM_OUTBOX, OCM_REORDER   smaller sessions, see there
 
-THE WAY OF A MESSAGE through a server, for those who read on:
+HOW A MESSAGE TRAVELS through a server:
     recvfrom, ocm_registry_datagram, ocmi_token_find, ocmi_hear, ocmi_hear_object,
     ocm_message_decode, ocmi_say, ocmi_log_add; and for each member: ocm_registry_next,
     ocmi_pending_next, ocmi_send, ocmi_send_batch or ocmi_send_entry, sendto.               */
@@ -218,6 +223,9 @@ THE WAY OF A MESSAGE through a server, for those who read on:
 #include <stdint.h>
 #include <string.h>
 
+#if defined(OCM_STATIC) && !defined(OCM_IMPLEMENTATION)
+#error "a file that defines OCM_STATIC has a copy of its own: define OCM_IMPLEMENTATION there, too"
+#endif
 #ifdef OCM_STATIC
 #if defined(__GNUC__)
 #define OCM_API static __attribute__((unused))
@@ -255,6 +263,9 @@ THE WAY OF A MESSAGE through a server, for those who read on:
 #ifndef OCM_REORDER
 #define OCM_REORDER 64 /* entries that a session keeps while it waits for an earlier one */
 #endif
+#if OCM_OUTBOX < 1 || OCM_REORDER < 1
+#error "OCM_OUTBOX and OCM_REORDER are at least 1"
+#endif
 
 enum { OCM_CREATE = 1, OCM_JOIN = 2, OCM_LIST = 3 };                       /* op of a frame */
 enum { OCM_STATE_REQUEST = 0, OCM_STATE_ACK = 1, OCM_STATE_COMPLETE = 2 }; /* state of a frame */
@@ -291,7 +302,8 @@ typedef struct ocm_view {
 #define OCM_S(v) (int)(v).len, (v).len ? (const char *)(v).ptr : ""
 
 /* The far end of a connection or of a datagram. IPv4 a.b.c.d is ::ffff:a.b.c.d (RFC 4291, 2.5.5.2).
-   A program sets `local` and `socket` as it likes; the registry hands both back with each event. */
+   A program sets `local` and `socket` as it likes. The registry hands back, with each event, those
+   of ocm_conn_open until a datagram comes, and then those of the last datagram. */
 typedef struct ocm_addr {
     uint8_t ip[16];
     uint8_t local[16]; /* the address of this machine at which it was heard; zeros: not known */
@@ -394,12 +406,13 @@ OCM_API int ocm_listed_decode(ocm_view json, uint8_t *scratch, ocm_listed *l);
    more takes its share of the rooms from the others and moves no other. */
 OCM_API size_t ocm_pick(const ocm_view *servers, size_t count, ocm_view room);
 
-/* ==== 5. The server's half: registry and connections ======================================== */
+/* ==== 5. Registry =========================================================================== */
 
-/* What a registry holds and allows. A zero stands for the default, which is in parentheses. */
+/* What a registry holds and allows. A zero stands for the default, which is in parentheses;
+   anything outside the ranges is an assert. */
 typedef struct ocm_limits {
-    uint32_t rooms;        /* at once (1000) */
-    uint32_t members;      /* at once (10000) */
+    uint32_t rooms;        /* at once, below 2^30 (1000) */
+    uint32_t members;      /* at once, below 2^30 (10000) */
     uint32_t room_size;    /* members of one room (1000) */
     uint32_t origin_size;  /* members of one origin (a quarter of members); loopback is exempt */
     uint32_t origin_joins; /* a second and origin, with bursts of twice as many (10); likewise */
@@ -412,9 +425,9 @@ typedef struct ocm_limits {
 
 /* What a registry has seen since its start, and what it holds now. */
 typedef struct ocm_counts {
-    uint64_t requests, refused;  /* requests in all, and those answered with an error */
+    uint64_t requests, refused;  /* requests in all, and those answered with an error, like 404 */
     uint64_t datagrams, dropped; /* datagrams in all, and those from nobody who may speak */
-    uint64_t messages, rejected; /* messages accepted, and those that were not */
+    uint64_t messages, rejected; /* messages accepted; not accepted, though some are repeated */
     uint64_t events;             /* datagrams handed out */
     uint32_t rooms, members;     /* now */
 } ocm_counts;
@@ -424,8 +437,9 @@ typedef struct ocm_registry ocm_registry;
 /* What ocm_registry_next found. After 1: a datagram to send. After 0: when to call it again. */
 typedef struct ocm_event {
     ocm_addr to;
-    ocm_view datagram;   /* the registry's, valid until its next call; more of OCM_BATCH_MAX bytes
-                            to the same address may follow */
+    ocm_view datagram;   /* the registry's, valid until its next call. If the socket is full, drop
+                            it: a loss like any other. Several of OCM_BATCH_MAX bytes to one
+                            address may follow each other */
     int reason;          /* OCM_REASON_...: this is the last datagram of a membership, and why */
     ocm_view room, name; /* of that member, for a log line; only with a reason */
     uint64_t until;      /* ms; UINT64_MAX: not before the next input */
@@ -453,21 +467,25 @@ OCM_API void ocm_registry_stop(ocm_registry *g);
 OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev);
 OCM_API const ocm_counts *ocm_registry_counts(const ocm_registry *g);
 
-/* The server's side of one TCP connection: about 70 KiB, the caller's. */
+/* ==== 6. Connection ========================================================================= */
+
+/* The server's side of one TCP connection: about 70 KiB, the caller's. It may stay silent for 300 s
+   before and between requests; a request has 10 s to become whole, an answer 10 s to be taken. */
 typedef struct ocm_conn ocm_conn;
 
 /* What a program does next with a connection. */
 typedef struct ocm_io {
     ocm_view send;       /* bytes to send, as many as go; the connection's, until its next call */
-    size_t read;         /* bytes that it can take now; 0: do not read */
-    int shut;            /* 1: shut down the sending side, all is sent */
+    size_t read;         /* bytes that it can take now, at most OCM_FRAME_MAX; 0: do not read */
+    int shut;            /* 1, and stays 1: shut down the sending side, all is sent */
     int close;           /* 1: close it, this connection is over */
     uint64_t until;      /* ms: call ocm_conn_next again then, if nothing happened before */
-    int op, status;      /* a request was just answered, with that status; 0: none was */
+    int status;          /* of a request that this call has answered; 0: none */
+    int op;              /* of that request: any byte, if it was malformed */
     ocm_view room, name; /* of that request, if it was well-formed: the connection's, likewise */
 } ocm_io;
 
-/* A connection was accepted. */
+/* A connection was accepted: call ocm_conn_next; OCM_FRAME_MAX bytes may be read. */
 OCM_API void ocm_conn_open(ocm_conn *c, const ocm_addr *from, uint64_t now);
 /* Input: len bytes came, at most as many as io.read said. 0: the client sends no more. */
 OCM_API void ocm_conn_received(ocm_conn *c, const uint8_t *p, size_t len, uint64_t now);
@@ -478,20 +496,21 @@ OCM_API void ocm_conn_next(ocm_conn *c, ocm_registry *g, uint64_t now, ocm_io *i
 /* The connection is closed, by whichever end: a membership whose answer was not sent is undone. */
 OCM_API void ocm_conn_close(ocm_conn *c, ocm_registry *g, uint64_t now);
 
-/* ==== 6. The client's half: session ========================================================= */
+/* ==== 7. Session ============================================================================ */
 
 enum { OCM_JOIN_OR_CREATE = 0 }; /* with OCM_CREATE and OCM_JOIN: what a session wants */
 
 /* What to do. Each line names the fields of ocm_action that it sets. */
 enum {
-    OCM_DO_CONNECT,     /* connect to the server by TCP; if a connection is open, close it first */
-    OCM_DO_REQUEST,     /* send `text` on the connection, in one piece */
-    OCM_DO_DISCONNECT,  /* close the TCP connection */
-    OCM_DO_SEND,        /* send `text` as one datagram to the server */
+    OCM_DO_CONNECT,     /* begin to connect to the server by TCP, and go on draining */
+    OCM_DO_REQUEST,     /* send `text` on the connection, if possible in one piece: some servers
+                           read only once */
+    OCM_DO_DISCONNECT,  /* close the TCP connection, if there is one */
+    OCM_DO_SEND,        /* send `text` as one datagram to the server; if that fails, never mind */
     OCM_SHOW_ENTERED,   /* the room is entered; status 201 created, 200 joined; what is said below
                            `seq` is past, 0: nothing is */
     OCM_SHOW_MESSAGE,   /* `text` by `name`; own, past, seq */
-    OCM_SHOW_JOINED,    /* `name` joined, in the server's words `text`; past, seq */
+    OCM_SHOW_JOINED,    /* `name` joined, in the server's words `text`; past, seq; not one's own */
     OCM_SHOW_LEFT,      /* `name` left, likewise */
     OCM_SHOW_NOTICE,    /* `text` from the server */
     OCM_SHOW_REFUSED,   /* own message `text` was refused; why, may be empty */
@@ -499,7 +518,7 @@ enum {
     OCM_SHOW_MISSED,    /* `count` entries are lost for this session */
     OCM_SHOW_OUTAGE,    /* the server is silent, or has removed us (`text`); we try to come back */
     OCM_SHOW_NO_UDP,    /* the server answers by TCP, but nothing comes by UDP */
-    OCM_SHOW_BACK,      /* a datagram came again */
+    OCM_SHOW_BACK,      /* a datagram came again; what was said meanwhile follows, not as past */
     OCM_END             /* the session is over; end, text: the server's words or empty, count:
                            messages of which nobody knows whether they arrived */
 };
@@ -507,11 +526,12 @@ enum {
 /* How a session ended. */
 enum {
     OCM_END_LEFT = 1,     /* as its user wished */
-    OCM_END_UNCONFIRMED,  /* likewise, but the server did not confirm it */
+    OCM_END_UNCONFIRMED,  /* likewise, but the server's last datagram was lost: harmless, unless
+                             there is a count */
     OCM_END_HOST,         /* the host left, and the room is closed */
-    OCM_END_REMOVED,      /* the server says so, and means it */
-    OCM_END_NO_SERVER,    /* no connection */
-    OCM_END_NO_ANSWER,    /* no answer within 5 s, or one that is none */
+    OCM_END_REMOVED,      /* removed by the server, for a reason after which nobody comes back */
+    OCM_END_NO_SERVER,    /* no connection: the first one is not tried twice */
+    OCM_END_NO_ANSWER,    /* no answer within 5 s, or an invalid one */
     OCM_END_NO_ROOM,      /* there is no such room (404) */
     OCM_END_ROOM_EXISTS,  /* it exists already (409, after OCM_CREATE) */
     OCM_END_NAME_TAKEN,   /* somebody else in the room has that name (409) */
@@ -522,7 +542,8 @@ enum {
 
 typedef struct ocm_action {
     int kind;                  /* OCM_DO_, OCM_SHOW_, OCM_END */
-    ocm_view text, name, why;  /* valid until the next call for the same session */
+    ocm_view text, name, why;  /* valid until the next call for the same session (to say a.text is
+                                  allowed, and ends the views) */
     int own, past;             /* said by this session; said before this session entered */
     int status, end;
     uint64_t count, seq;
@@ -536,22 +557,24 @@ typedef struct ocm_session ocm_session;
    OCM_E_BAD: no valid room or user name, or the password is too long or not UTF-8. */
 OCM_API int ocm_session_open(ocm_session *s, int want, ocm_view room, ocm_view name,
                              ocm_view password);
-/* Input: the TCP connection is there, and datagrams are received at ip (as text) and port. */
+/* Input: the TCP connection is there, and datagrams are received at ip (as text: the local address
+   of that connection) and port. */
 OCM_API void ocm_session_connected(ocm_session *s, ocm_view ip, uint16_t port, uint64_t now);
-/* Input: len bytes came by TCP. 0: there is no connection, or it has ended. */
+/* Input: len bytes came by TCP. 0 (p may be NULL): there is no connection, or it has ended. */
 OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, uint64_t now);
 /* Input: a datagram came from the server's IP address. 1 if it was for this session, else 0: so
    several sessions may share a socket. */
 OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, uint64_t now);
-/* Input: the user says one line, from the start on. 1, OCM_E_BAD (not a message, or empty),
-   OCM_E_LARGE (more than ocm_session_text_max), OCM_E_FULL (OCM_OUTBOX are waiting, or it is
-   leaving). */
+/* Input: the user says one line; also before the room is entered. 1, OCM_E_BAD (not a message, or
+   empty), OCM_E_LARGE (more than ocm_session_text_max), OCM_E_FULL (OCM_OUTBOX are waiting, or it
+   is leaving). */
 OCM_API int ocm_session_say(ocm_session *s, ocm_view text);
 /* Input: the user leaves, once all that was said has arrived. */
 OCM_API void ocm_session_leave(ocm_session *s);
 /* 1 and something to do, or 0 and a->until. */
 OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a);
-/* The most bytes a line may have; `"`, `\` and TAB count as two. */
+/* The most bytes a line may have; `"`, `\` and TAB count as two. It grows when the room is entered:
+   the token is known then. */
 OCM_API size_t ocm_session_text_max(const ocm_session *s);
 /* Messages said that have no fate yet: what a user interface shows as under way. */
 OCM_API size_t ocm_session_pending(const ocm_session *s);
@@ -560,7 +583,7 @@ OCM_API size_t ocm_session_pending(const ocm_session *s);
 
 struct ocm_conn {
     ocm_addr from, at;  /* at: where the member that it is about receives datagrams */
-    int phase, half_closed, too_large, kept; /* kept: the member was one before */
+    int phase, half_closed, too_large, kept; /* kept: the member existed, and came back */
     uint64_t deadline;  /* ms */
     uint64_t later;     /* ms: when the second frame of the answer may go */
     uint64_t turn;      /* ms: when the request may be examined; 0: not known */
@@ -590,6 +613,7 @@ struct ocm_session {
     unsigned outage;     /* what its user was told of an outage: as in show */
     int heard;           /* a datagram has come since the last answer by TCP */
     int disconnect;      /* the TCP connection is to be closed */
+    int another_log;     /* the answer was of another log: read out what is here of the old one */
     unsigned show;       /* bit k: OCM_SHOW_ENTERED + k is to be shown */
     int status, end;
     uint64_t retry, retry_wait; /* ms: when to connect, or to give up waiting; pause after that */
@@ -598,6 +622,7 @@ struct ocm_session {
     /* reading */
     uint64_t log;        /* which log it is; 0: not told */
     uint64_t entered;    /* seq of the own notice when it entered: what is below is past */
+    uint64_t answered;   /* seq of the last answer */
     uint64_t own_from;   /* seq of the answer that gave it its token */
     uint64_t next;       /* the entry that it wants */
     uint64_t newest;     /* the newest entry that it knows of */
@@ -607,7 +632,7 @@ struct ocm_session {
     /* speaking: ids of the outbox are said_id, said_id + 1, ... */
     uint64_t said_id, sent_id, taken;   /* the oldest; the last that was sent; that was taken */
     uint64_t status_id, status_seq;     /* a status: so many were taken when the log was there */
-    uint64_t lost_id;    /* ids up to here may have been lost with entries */
+    uint64_t lost_id;    /* messages up to this id may be in entries that it will never see */
     uint64_t hold;       /* says nothing until the log up to here is read; 0: may speak */
     size_t said_first, said_count;
     /* the timer */
@@ -708,6 +733,15 @@ static int ocmi_is_layout(uint32_t c)
     return (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
 }
 
+/* Where from i on the first byte is that is not ASCII, or that JSON does not write as it is; len if
+   there is none. Most text is all ASCII: to pass over it without decoding each character makes a
+   message in a room of two 3 % cheaper. */
+static size_t ocmi_ascii_end(const uint8_t *p, size_t i, size_t len)
+{
+    while (i < len && p[i] >= 0x20 && p[i] < 0x7F && p[i] != '"' && p[i] != '\\') i++;
+    return i;
+}
+
 /* One pass over a text: is it well-formed, and what is in it? */
 typedef struct ocmi_scan {
     int valid;              /* UTF-8 */
@@ -720,7 +754,7 @@ static ocmi_scan ocmi_text_scan(ocm_view v)
     ocmi_scan s = {1, 0, 0, 0, 0};
     uint32_t c;
     size_t i = 0;
-    while (i < v.len) {
+    while ((i = ocmi_ascii_end(v.ptr, i, v.len)) < v.len) {
         int n = ocm_utf8_decode(v.ptr + i, v.len - i, &c);
         if (n == 0) {
             s.valid = 0;
@@ -847,7 +881,7 @@ static void ocmi_put_string(ocmi_out *o, ocm_view v)
     static const char hex[] = "0123456789abcdef";
     size_t i, from = 0;
     ocmi_put_byte(o, '"');
-    for (i = 0; i < v.len; i++) {
+    for (i = 0; (i = ocmi_ascii_end(v.ptr, i, v.len)) < v.len; i++) {
         uint8_t c = v.ptr[i];
         if (c >= 0x20 && c != '"' && c != '\\') continue;
         ocmi_put(o, v.ptr + from, i - from);
@@ -935,7 +969,7 @@ static int ocmi_json_string(const uint8_t **p, const uint8_t *end, ocm_view *raw
     uint32_t c;
     if (!ocmi_json_byte(p, end, '"')) return 0;
     raw->ptr = at = *p;
-    while (at < end && *at != '"') {
+    while ((at += ocmi_ascii_end(at, 0, (size_t)(end - at))) < end && *at != '"') {
         if (*at == '\\') {
             at++;
             if (!ocmi_json_escape(&at, end, &c)) return 0;
@@ -1155,6 +1189,7 @@ OCM_API int ocm_frame_decode(const uint8_t *p, size_t len, size_t max, ocm_frame
 {
     uint64_t payload = 0;
     size_t room, i;
+    OCM_ASSERT(max <= OCM_LIST_MAX);
     if (len < OCM_HEADER_LEN) return 0;
     room = p[0];
     f->op = p[1];
@@ -1468,12 +1503,12 @@ OCM_API size_t ocm_pick(const ocm_view *servers, size_t count, ocm_view room)
 /* ==== 5. Registry: storage ==================================================================
 
    The caller's block holds slots for rooms, members and origins, hash tables over them, and the
-   log. Slots are numbered from 1, and 0 is none, so a slot number is a pointer that 32 bits hold
-   and that a wild write cannot follow. Memory is touched when it is first needed.
+   log. Slots are numbered from 1, and 0 is nobody: a slot number serves as a pointer of 32 bits.
+   Memory is touched when it is first needed.
 
    Lists are doubly linked, and tables are chained, through fields inside the slots: `links` and
-   `chains` are where slot 0 has its own, `stride` is the size of a slot. A slot that is in no list
-   has a link of zeros, as has one that is alone in its list: ocmi_listed tells them apart. */
+   `chains` are where slot 0 has its own, `stride` is the size of a slot. A link of zeros means in
+   no list, or alone in one: ocmi_listed tells which. */
 
 typedef struct ocmi_link {
     uint32_t prev, next;
@@ -1529,7 +1564,7 @@ typedef struct ocmi_member {
     uint8_t token[OCM_TOKEN_LEN];
     uint64_t serial;       /* no other member of this registry ever has it */
     uint64_t sent;         /* the cursor: it has been sent the log up to here */
-    uint64_t stop;         /* it is sent no entry above: UINT64_MAX, or it is paused, or removed */
+    uint64_t stop;         /* it is sent no entry above; UINT64_MAX: it is not paused or removed */
     uint64_t position;     /* the highest that it has given */
     uint64_t taken;        /* the last id that was taken from it */
     uint64_t heard;        /* ms: its last sign of life */
@@ -1806,9 +1841,9 @@ static uint64_t ocmi_number(const ocm_registry *g, int key, uint64_t counter)
     return ocmi_hash(g->key[key], ocmi_view(bytes, sizeof bytes));
 }
 
-/* Spends one unit of a rate a second, with bursts of twice as many; 0 if none is left. *spent is
-   the time, in thousandths of a unit, up to which all is spent; it may wrap, and begins with
-   now * rate. */
+/* Spends one unit of a rate a second, with bursts of twice as many; 0 if none is left. *spent runs
+   on the scale now * rate, where a unit is 1000: it begins there, and is ahead of it by what was
+   spent lately. Wrapping does no harm. */
 static int ocmi_spend(uint64_t *spent, uint64_t now, uint32_t rate)
 {
     uint64_t at = now * rate;
@@ -1975,9 +2010,10 @@ static uint64_t ocmi_token_hash(const uint8_t *token)
 static void ocmi_token_make(const ocm_registry *g, uint8_t token[OCM_TOKEN_LEN], uint64_t serial)
 {
     static const char hex[] = "0123456789abcdef";
+    uint64_t half = 0;
     int i;
     for (i = 0; i < OCM_TOKEN_LEN; i++) {
-        uint64_t half = ocmi_number(g, i < 16 ? OCMI_KEY_TOKENS : OCMI_KEY_TOKENS_2, serial);
+        if (i % 16 == 0) half = ocmi_number(g, i ? OCMI_KEY_TOKENS_2 : OCMI_KEY_TOKENS, serial);
         token[i] = (uint8_t)hex[half >> (4 * (i % 16)) & 15];
     }
 }
@@ -2030,7 +2066,7 @@ static void ocmi_origin_ip(const ocm_addr *a, uint8_t ip[16])
 }
 
 /* The slot of an origin, made if need be from the one that has been without members longest. There
-   are more slots than members, so one is always to be had. */
+   are more slots than members, so one is always free. */
 static uint32_t ocmi_origin_of(ocm_registry *g, const ocm_addr *a)
 {
     uint8_t ip[16];
@@ -2078,9 +2114,9 @@ static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password
     return slot;
 }
 
-/* A sign of life: a new member of level 1 is `fresh` until its first. All members of a list wait
-   equally long, so the order in which they were heard is the order in which they time out. */
-static void ocmi_wait(ocm_registry *g, uint32_t slot, int fresh)
+/* Notes a sign of life. Until its first datagram a member of level 1 is `fresh`, and times out
+   sooner. All members of a list wait equally long, so they time out in the order of the list. */
+static void ocmi_heard(ocm_registry *g, uint32_t slot, int fresh)
 {
     ocmi_member *m = &g->member[slot];
     ocmi_unlink(m->fresh ? &g->fresh : &g->heard, slot);
@@ -2124,7 +2160,7 @@ static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_reques
     ocmi_token_make(g, m->token, m->serial);
     ocmi_table_add(&g->tokens, ocmi_token_hash(m->token), slot);
     ocmi_table_add(&g->names, ocmi_name_hash(g, room, q->name), slot);
-    ocmi_wait(g, slot, m->level);
+    ocmi_heard(g, slot, m->level);
     ocmi_append(&r->members, slot);
     m->origin = ocmi_origin_of(g, at);
     ocmi_unlink(&g->idle_origins, m->origin);
@@ -2312,9 +2348,9 @@ static int ocmi_hear_object(ocm_registry *g, uint32_t slot, ocm_view json, ocmi_
         h->position = n.seq;
     } else if (n.has & OCM_HAS_SEQ) {
         return 1; /* a server's: it is not to be made to talk to another, or to itself */
-    } else if (n.id ? n.id <= m->taken : !n.text.len) {
+    } else if (n.id ? n.id <= m->taken : !n.text.len) { /* repeated, or empty */
         ocmi_status(g, slot);
-    } else if (n.id <= m->taken + 1) {
+    } else if (n.id <= m->taken + 1) { /* the next, or without id; a higher one is dropped */
         if (++h->messages > 1) h->over = !ocmi_spend(&m->spent, g->now, g->limits.rate);
         if (!h->over) h->over = !ocmi_say(g, slot, n.text, n.id);
     }
@@ -2362,7 +2398,7 @@ OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
         return 0;
     }
     g->member[slot].addr = *from;
-    ocmi_wait(g, slot, 0);
+    ocmi_heard(g, slot, 0);
     if (!ocmi_hear(g, slot, d.payload, len)) ocmi_member_end(g, slot, OCM_REASON_LEFT);
     return 1;
 }
@@ -2371,7 +2407,7 @@ OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
 OCM_API void ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t now)
 {
     ocmi_member *m = &g->member[ev->member];
-    OCM_ASSERT(g->magic == OCMI_MAGIC && ev->member <= g->member_top);
+    OCM_ASSERT(g->magic == OCMI_MAGIC && ev->member >= 1 && ev->member <= g->member_top);
     g->now = now;
     if (m->serial != ev->serial || m->reason) return;
     if (m->failures == 0 || ev->number != m->failed + 1) {
@@ -2399,34 +2435,22 @@ OCM_API void ocm_registry_stop(ocm_registry *g)
             is then what the log was when the pass began. After OCMI_TURN datagrams the next room
             has its turn.
    due      Members with something for them alone: entries after a position that went back, a
-            status, a notice, the end. A member is here exactly if it has a status or a notice, or
-            is removed and announced, or moved its cursor; it leaves the queue when nothing is left.
+            status, a notice, the end. A member leaves the queue when nothing of that is left.
    ended    Members whose end the room is still to hear of. It is written to the log as soon as
             there is a place, and the member becomes due.
 
    due and pending take turns. Nothing here allocates or copies more than one datagram. */
 
-static const char *ocmi_reason_key(int reason)
-{
-    static const char *const keys[] = {"", "left", "host", "timeout", "unreachable",
-                                       "stopping", ""};
-    return keys[reason];
-}
-
-static const char *ocmi_reason_words(int reason)
-{
-    static const char *const words[] = {"", "you left", "the host left", "timed out",
-                                        "you could not be reached", "the server is stopping", ""};
-    return words[reason];
-}
-
-static const char *ocmi_reason_left(int reason)
-{
-    return reason == OCM_REASON_TIMEOUT       ? " left: timed out"
-         : reason == OCM_REASON_UNREACHABLE ? " left: could not be reached"
-         : reason == OCM_REASON_BROKEN      ? " left: the connection broke"
-                                            : " left";
-}
+/* A reason as programs, its member, and the others read it. */
+static const struct { const char *key, *words, *left; } ocmi_reasons[] = {
+    {"", "", ""},
+    {"left", "you left", " left"},
+    {"host", "the host left", " left"},
+    {"timeout", "timed out", " left: timed out"},
+    {"unreachable", "you could not be reached", " left: could not be reached"},
+    {"stopping", "the server is stopping", " left"},
+    {"", "", " left: the connection broke"},
+};
 
 static ocm_message ocmi_status_of(const ocm_registry *g, const ocmi_member *m)
 {
@@ -2593,9 +2617,9 @@ static int ocmi_send_removed(ocm_registry *g, uint32_t slot, ocm_event *ev)
     ocmi_out o = ocmi_out_open(words, sizeof words);
     ocm_message n = ocmi_system(OCM_OP_REMOVED, OCM_HAS_USERNAME | OCM_HAS_REASON | OCM_HAS_TEXT);
     ocmi_put_text(&o, "You have been disconnected: ");
-    ocmi_put_text(&o, ocmi_reason_words(reason));
+    ocmi_put_text(&o, ocmi_reasons[reason].words);
     n.username = ocmi_member_name(m);
-    n.reason = ocm_text(ocmi_reason_key(reason));
+    n.reason = ocm_text(ocmi_reasons[reason].key);
     n.text = ocmi_view(words, o.len);
     if (reason != OCM_REASON_BROKEN) ocmi_send_own(g, slot, &n, ev);
     ev->reason = reason;
@@ -2622,7 +2646,7 @@ static int ocmi_pending_next(ocm_registry *g, ocm_event *ev)
             if (sent || ocmi_send_removed(g, slot, ev)) return 1; /* the latter moves the cursor */
             if (!r->generation) return 0;
         } else if (!sent || (m->sent >= r->seq && m->in_room.next)) {
-            r->cursor = m->in_room.next; /* not yet behind the last one: there the pass ends */
+            r->cursor = m->in_room.next; /* past the last one the pass would end, unsent */
         }
         if (sent) return 1;
     }
@@ -2682,7 +2706,7 @@ static void ocmi_announce(ocm_registry *g)
     uint32_t slot;
     while ((slot = g->ended.head) != 0 && ocmi_log_ready(g, &g->room[g->member[slot].room])) {
         ocmi_unlink(&g->ended, slot);
-        ocmi_tell(g, slot, OCM_OP_LEFT, ocmi_reason_left(g->member[slot].reason));
+        ocmi_tell(g, slot, OCM_OP_LEFT, ocmi_reasons[g->member[slot].reason].left);
         ocmi_append(&g->due, slot);
     }
 }
@@ -2928,7 +2952,7 @@ static int ocmi_join(ocm_registry *g, const ocm_request *q, const ocm_addr *at, 
     uint32_t room = ocmi_room_find(g, q->room), place;
     const ocmi_room *r = &g->room[room];
     if (!room) return OCMI_NO_ROOM;
-    place = q->level ? ocmi_token_find(g, q->token, q->room) : 0;
+    place = q->level ? ocmi_token_find(g, q->token, q->room) : 0; /* nobody's level is 0 */
     if (!g->member[place].level || !ocm_view_equal(ocmi_member_name(&g->member[place]), q->name))
         place = 0;
     if ((!place || !ocm_same_host(at, &g->member[place].addr)) &&
@@ -2947,9 +2971,9 @@ static int ocmi_join(ocm_registry *g, const ocm_request *q, const ocm_addr *at, 
 
 /* ==== 6. Connection =========================================================================
 
-   A connection reads a request, may have to wait for its turn, answers, and reads the next one,
-   until it has been served (it became a member: nothing more is answered) or has sent too much (it
-   lingers: closing while bytes still come would reset it, and the answer would be lost). */
+   A connection reads a request, may have to wait for its turn, answers, and reads the next one.
+   After it has made a member it answers nothing more. After a request too large it lingers, because
+   closing at once would reset the connection and lose the answer. */
 
 enum { OCMI_READING, OCMI_ANSWERING, OCMI_SERVED, OCMI_LINGERING, OCMI_CLOSED };
 
@@ -3087,7 +3111,7 @@ static void ocmi_conn_read(ocm_conn *c, ocm_registry *g, ocm_io *io)
     else if (n <= 0 && (c->half_closed || g->now >= c->deadline)) c->phase = OCMI_CLOSED;
 }
 
-/* The answer is out. Only now a kept place moves to where its member asked from. */
+/* The answer is out. Only now is a returning member's address changed. */
 static void ocmi_conn_answered(ocm_conn *c, ocm_registry *g)
 {
     ocmi_member *m = &g->member[c->member];
@@ -3095,7 +3119,7 @@ static void ocmi_conn_answered(ocm_conn *c, ocm_registry *g)
     if (c->kept && m->serial == c->serial && !m->reason) {
         m->addr = c->at;
         m->failures = 0;
-        ocmi_wait(g, c->member, m->fresh);
+        ocmi_heard(g, c->member, m->fresh);
     }
     c->member = 0;
     c->out_at = c->out_len = 0;
@@ -3156,8 +3180,8 @@ enum { OCMI_OPEN, OCMI_DELIVERED, OCMI_REFUSED };
 #define OCMI_RETRY_MS 60000u  /* for which a refusal to come back is not final */
 #define OCMI_PAST 20u         /* entries of a room's past that a new member asks for */
 #define OCMI_GAP_MS 50u       /* for which an entry may have been overtaken */
-#define OCMI_GAP_ASKS 2        /* where 30 % are lost, half of all questions find no answer: a
-                                  second one, as soon, brings the median delay from 500 to 410 ms */
+#define OCMI_GAP_ASKS 2        /* at 30 % loss half the questions go unanswered: a second one, as
+                                  soon, brings the median delay from 500 to 410 ms */
 #define OCMI_NEVER UINT64_MAX
 
 static uint8_t ocmi_keep(uint8_t *to, size_t cap, ocm_view v)
@@ -3216,7 +3240,7 @@ static void ocmi_session_show(ocm_session *s, int kind)
 
 static void ocmi_session_words(ocm_session *s, ocm_view words, uint64_t id)
 {
-    s->words_len = words.len < sizeof s->words ? words.len : sizeof s->words;
+    s->words_len = words.len <= sizeof s->words && ocm_message_valid(words) ? words.len : 0;
     if (s->words_len) memcpy(s->words, words.ptr, s->words_len);
     s->words_id = id;
 }
@@ -3290,25 +3314,27 @@ OCM_API void ocm_session_connected(ocm_session *s, ocm_view ip, uint16_t port, u
     s->retry = now + OCMI_ANSWER_MS;
 }
 
-/* The log of a room that was never read, or another log than before. */
-static void ocmi_session_new_log(ocm_session *s, const ocm_outcome *o)
-{
-    size_t i;
-    s->entered = s->inside_before ? 0 : o->seq;
-    s->next = !s->inside_before && o->seq > OCMI_PAST ? o->seq - OCMI_PAST + 1 : 1;
-    s->newest = s->first = s->hold = 0;
-    s->early_count = 0;
-    for (i = 0; i < OCM_REORDER; i++) s->early[i].seq = 0;
-}
-
+/* What is in the outbox was not taken, or not in this log: ids begin again with 1. */
 static void ocmi_session_number(ocm_session *s)
 {
     s->said_id = 1;
     s->sent_id = s->taken = s->status_id = s->lost_id = s->hold = 0;
 }
 
+/* A log that was never read, from its entry `next` on. */
+static void ocmi_session_new_log(ocm_session *s, uint64_t next)
+{
+    size_t i;
+    s->another_log = 0;
+    s->next = next;
+    s->newest = s->own_from = s->answered;
+    s->first = s->early_count = 0;
+    for (i = 0; i < OCM_REORDER; i++) s->early[i].seq = 0;
+    ocmi_session_number(s);
+}
+
 /* The answer makes it a member. On a known log it reads on from where it was; with a new token it
-   holds back until it has read up to its own notice: what it had said may stand there. */
+   sends nothing until it has read as far as its own notice: its messages may be in that part. */
 static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t now)
 {
     int same = s->inside_before && ocm_view_equal(o->token, ocmi_session_token(s));
@@ -3318,14 +3344,17 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     s->idle = o->idle && o->idle < 86400 ? o->idle * 1000 : 300000;
     s->host = s->op == OCM_CREATE || (same && s->host);
     s->status = s->op == OCM_CREATE ? 201 : 200;
-    if (!known) {
-        ocmi_session_new_log(s, o);
-        ocmi_session_number(s);
-    } else if (!same) {
-        s->hold = o->seq;
+    s->answered = s->level ? o->seq : 0;
+    if (!s->inside_before) {
+        s->entered = s->answered;
+        ocmi_session_new_log(s, s->entered > OCMI_PAST ? s->entered - OCMI_PAST + 1 : 1);
+    } else if (!known) {
+        s->another_log = 1;
+        s->first = s->newest + 1;
+    } else {
+        if (!same) s->hold = s->own_from = o->seq;
+        if (o->seq > s->newest) s->newest = o->seq;
     }
-    if (!same) s->own_from = o->seq;
-    if (o->seq > s->newest && s->level) s->newest = o->seq;
     s->log = o->log;
     if (!s->inside_before) ocmi_session_show(s, OCM_SHOW_ENTERED);
     s->inside_before = 1;
@@ -3502,8 +3531,7 @@ static void ocmi_session_line(ocm_session *s, ocm_view json, uint64_t now)
     }
 }
 
-/* From a server without level 1 things are shown as they come: in the same places, in the order
-   in which they came. */
+/* A server without level 1: what it sends waits in the reorder buffer, in order of arrival. */
 static void ocmi_session_plain(ocm_session *s, ocm_view payload, uint64_t now)
 {
     ocmi_early *e = &s->early[(s->newest + 1) % OCM_REORDER];
@@ -3529,6 +3557,7 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
     ocm_view line;
     int whole = ocm_datagram_decode(p, len, &d) > 0 && ocm_view_equal(d.room, ocmi_session_room(s));
     if (len > OCM_DATAGRAM_MAX || s->phase >= OCMI_ENDING || !s->token_len || s->removed) return 0;
+    if (s->another_log) return 0; /* not read yet, and it will be sent again */
     if (whole ? !ocm_view_equal(d.token, ocmi_session_token(s)) : s->level) return 0;
     if (!s->level) {
         int zeros = len >= 2 && p[0] == 0 && p[1] == 0;
@@ -3551,8 +3580,8 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
     return 1;
 }
 
-/* Every message up to id has its fate: the last one was read, or the server took it and it does not
-   stand in the log. What may have been lost with entries counts as delivered. */
+/* Settles every message up to id: that one was read, or the server took it, and it is not in the
+   log. Messages that may have been lost with entries count as delivered. */
 static void ocmi_session_settle(ocm_session *s, uint64_t id, int read)
 {
     size_t i;
@@ -3570,8 +3599,8 @@ static void ocmi_session_settle_lost(ocm_session *s)
     ocmi_session_settle(s, s->lost_id < s->taken ? s->lost_id : s->taken, 0);
 }
 
-/* An entry of its own name: one of this session's messages? While it holds back, only the same id
-   and the same text tell. */
+/* Whether an entry is one of this session's own messages. While it holds back, it recognizes them
+   by id and text. */
 static int ocmi_session_own(ocm_session *s, const ocm_message *m)
 {
     const ocmi_said *said;
@@ -3599,10 +3628,12 @@ static int ocmi_session_shown(ocm_session *s, ocm_view json, ocm_action *a)
     int kind = OCM_SHOW_NOTICE;
     ocm_message m;
     ocm_view raw;
-    if (ocmi_json_string(&p, end, &raw)) /* bare, as team D's server writes its notices */
-        return ocmi_session_action(a, OCM_SHOW_NOTICE,
-                                   ocmi_view(s->scratch, ocmi_json_unescape(raw, s->scratch)));
-    if (ocm_message_decode(json, s->scratch, &m) < 0) return 0;
+    if (ocmi_json_string(&p, end, &raw)) { /* bare, as team D's server writes its notices */
+        raw = ocmi_view(s->scratch, ocmi_json_unescape(raw, s->scratch));
+        return ocm_message_valid(raw) ? ocmi_session_action(a, OCM_SHOW_NOTICE, raw) : 0;
+    }
+    if (ocm_message_decode(json, s->scratch, &m) < 0 || !ocm_message_valid(m.text)) return 0;
+    if (!ocm_message_valid(m.sender) || !ocm_message_valid(m.username)) return 0;
     if (!ocmi_is_system(&m)) kind = OCM_SHOW_MESSAGE;
     else if (m.operation == OCM_OP_JOINED && m.username.len) kind = OCM_SHOW_JOINED;
     else if (m.operation == OCM_OP_LEFT && m.username.len) kind = OCM_SHOW_LEFT;
@@ -3619,8 +3650,10 @@ static void ocmi_session_lose(ocm_session *s)
     size_t i;
     for (i = 0; i < OCM_REORDER; i++)
         if (s->early[i].seq >= s->next && s->early[i].seq < to) to = s->early[i].seq;
-    if (to > from) s->missed += to - from;
-    if (s->own_from >= from && s->own_from < to) s->missed--; /* the answer has told it */
+    if (to > from && !s->leaving) {
+        s->missed += to - from;
+        if (s->own_from >= from && s->own_from < to) s->missed--; /* not shown anyway */
+    }
     if (s->said_count) s->lost_id = s->sent_id;
     s->next = to;
     s->tries = 0;
@@ -3835,7 +3868,8 @@ static int ocmi_session_go(ocm_session *s, uint64_t now, ocm_action *a)
 /* Whether a session that is leaving has nothing more to wait for. */
 static int ocmi_session_may_go(const ocm_session *s, uint64_t now)
 {
-    return s->leaving && (s->said_count == 0 || now >= s->fate_at + OCMI_SILENT_MS);
+    return s->leaves ||
+           (s->leaving && (s->said_count == 0 || now >= s->fate_at + OCMI_SILENT_MS));
 }
 
 /* Ends what has taken too long. */
@@ -3889,6 +3923,10 @@ static int ocmi_session_tell(ocm_session *s, uint64_t now, ocm_action *a)
         hold = s->hold;
         if (ocmi_session_read(s, a) || ocmi_session_fates(s, now, a)) return 1;
     } while (hold && !s->hold);
+    if (s->another_log) {
+        s->entered = 0; /* nothing of it is past: it was here before that log began */
+        ocmi_session_new_log(s, 1);
+    }
     return 0;
 }
 

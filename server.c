@@ -120,10 +120,14 @@ static uint64_t clock_ms(void)
 }
 
 /* A standard descriptor that was closed (2>&-) must not become a socket's: the program would read
-   from it or log into it. And a peer that is gone is to be an error of send(), not a signal. */
+   from it or log into it. And a peer that is gone, or a file that may not grow, is to be an error
+   of a call, not a signal that ends the program. */
 static int platform_start(void)
 {
     int fd;
+#ifdef SIGXFSZ
+    signal(SIGXFSZ, SIG_IGN);
+#endif
     for (fd = 0; fd <= 2; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return 0;
     return signal(SIGPIPE, SIG_IGN) != SIG_ERR;
@@ -430,18 +434,22 @@ static int udp_send(socket_t s, const uint8_t *p, size_t len, size_t segment,
     return sendmsg(s, &m, NO_WAIT) >= 0;
 }
 
-/* How many datagrams udp_send() can cut. A kernel that does not know UDP_SEGMENT (before 4.18)
-   ignores it and would send them all as one. */
+/* How many datagrams udp_send() can cut: tried once, since a kernel before 4.18, and some
+   emulators, would send them all as one. */
 static int udp_gather_max(void)
 {
-#ifdef UDP_SEGMENT
-    int none = 0, known, s = socket(AF_INET, SOCK_DGRAM, 0);
-    known = s >= 0 && setsockopt(s, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof none) == 0;
+    int known = 0, s = socket(AF_INET, SOCK_DGRAM, 0);
+    socklen len = sizeof(struct sockaddr_in);
+    uint8_t bytes[2] = {0};
+    socket_addr self;
+    memset(&self, 0, sizeof self);
+    self.in4.sin_family = AF_INET;
+    self.in4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (s >= 0 && bind(s, &self.any, len) == 0 && getsockname(s, &self.any, &len) == 0 &&
+        udp_send(s, bytes, 2, 1, &self, len, NULL))
+        known = recv(s, bytes, 2, NO_WAIT) == 1;
     if (s >= 0) close(s);
     return known ? GATHER_MAX : 1;
-#else
-    return 1;
-#endif
 }
 #else
 /* One datagram for each call; which of the machine's addresses it leaves from, the system decides.
@@ -472,6 +480,7 @@ static int udp_send(socket_t s, const uint8_t *p, size_t len, size_t segment,
 #define TURN_MAX 64         /* datagrams read from a socket, or connections accepted, in a turn */
 #define DELIVER_MAX 256     /* datagrams sent in a turn: then it is the inputs' turn again */
 #define ANSWER_BYTES 262144 /* of TCP answers in a turn: a list has up to 64 KiB */
+#define FEED_MAX 40         /* entries before a drain: a room takes 64, a datagram may bring 20 */
 #define SEND_WAIT_MS 10     /* in a turn, for full send buffers */
 #define VAIN_MAX 50         /* turns in which a socket seems ready, and nothing comes of it */
 #define NAP_MS 10           /* after them */
@@ -529,6 +538,7 @@ static int woken;             /* select() said that there is something to do, or
 static unsigned long worked;  /* things that were done: bytes and datagrams taken or sent */
 static int busy;              /* the last turn read datagrams, or left some undelivered */
 static int undelivered;       /* the registry has more to send */
+static uint64_t fed;          /* messages and requests until the registry was drained last */
 static int catching_up;       /* turns */
 static int send_wait;         /* ms: what is left of SEND_WAIT_MS */
 static long answer_bytes;     /* what is left of ANSWER_BYTES */
@@ -691,8 +701,9 @@ static const pair *open_pair(const char *host, unsigned tcp, unsigned udp)
     p->tcp = open_port(host, tcp, SOCK_STREAM, &p->family);
     p->udp = open_port(host, udp, SOCK_DGRAM, &p->family);
     local = addr_local(p->udp);
-    if (!local.port) die(1, "the system does not tell the ports of its sockets: %s",
-                         socket_words(socket_error()));
+    if (!local.port || !addr_local(p->tcp).port)
+        die(1, "the system does not tell the ports of its sockets: %s",
+            socket_words(socket_error()));
     p->udp_port = local.port;
     p->wildcard = addr_any(&local);
     if (p->wildcard) udp_learn_local(p->udp, p->family);
@@ -771,7 +782,7 @@ static int send_bytes(const ocm_addr *to, const uint8_t *p, size_t len, size_t s
         FD_ZERO(&set);
         set_add(&set, at->udp);
         select((int)at->udp + 1, NULL, &set, NULL, &t);
-        send_wait -= (int)(clock_ms() - began);
+        send_wait -= (int)(clock_ms() - began) + 1; /* it may return at once, and still be full */
     }
     return 1;
 }
@@ -828,11 +839,12 @@ static void log_removed(const ocm_event *ev)
 }
 
 /* Sends what the registry has to send, a portion of it. 1 if there may be more. */
-static int deliver(int wait)
+static int deliver(void)
 {
+    const ocm_counts *c = ocm_registry_counts(registry);
     ocm_event ev;
     int n;
-    send_wait = wait;
+    fed = c->messages + c->requests;
     for (n = 0; n < DELIVER_MAX; n++) {
         if (!ocm_registry_next(registry, registry_now, &ev)) {
             registry_until = ev.until;
@@ -845,6 +857,13 @@ static int deliver(int wait)
     return n == DELIVER_MAX;
 }
 
+/* After an input, while more are read: a room that is full refuses. */
+static void deliver_in_time(void)
+{
+    const ocm_counts *c = ocm_registry_counts(registry);
+    if (c->messages + c->requests - fed >= FEED_MAX) undelivered = deliver();
+}
+
 /* A datagram from one of our own UDP sockets would go in circles. It has the port of one, and only
    this machine can bind to its address. */
 static int from_ourselves(const ocm_addr *from)
@@ -853,13 +872,15 @@ static int from_ourselves(const ocm_addr *from)
     ocm_addr probe = *from;
     socklen len;
     socket_t s;
-    int i, ours;
+    int i, ours, off = 0;
     for (i = 0; i < pair_count && pairs[i].udp_port != from->port;) i++;
     if (i == pair_count) return 0;
     probe.port = 0;
     len = addr_to(&probe, pairs[from->socket].family, &to);
     s = socket(pairs[from->socket].family, SOCK_DGRAM, 0);
     if (s == INVALID_SOCKET) return 1;
+    if (pairs[from->socket].family == AF_INET6) /* or it could not bind to an IPv4 address */
+        setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&off, sizeof off);
     ours = bind(s, &to.any, len) == 0;
     socket_close(s);
     return ours;
@@ -900,6 +921,7 @@ static int read_datagrams(int which, int flags)
         from.socket = (uint16_t)which;
         memcpy(from.local, local, 16);
         if (!from_ourselves(&from)) ocm_registry_datagram(registry, buf, (size_t)len, &from, now);
+        deliver_in_time();
     }
     return n;
 }
@@ -965,6 +987,7 @@ static void conn_work(connection *c)
         int n;
         ocm_conn_next(c->state, registry, now, &io);
         if (io.status) log_answer(c, &io);
+        if (io.status) deliver_in_time();
         answered |= io.status;
         if (io.shut) socket_shut(c->s);
         if (io.close) {
@@ -1153,13 +1176,14 @@ static void turn(void)
     unsigned long before = worked;
     int most;
     woken = 0;
+    send_wait = SEND_WAIT_MS;
     if (WAITS_IN_READ && pair_count == 1 && busy && !undelivered && now < look_at)
         most = read_datagrams(0, 0);
     else most = serve_sockets();
     if (catching_up) catching_up--;
     if (most < TURN_MAX && catching_up < CATCH_UP_TURNS - 1) catching_up = 0;
     if (!catching_up) registry_now = now;
-    undelivered = deliver(SEND_WAIT_MS);
+    undelivered = deliver();
     busy = most > 0 || undelivered;
     vain = (woken || most) && worked == before && !undelivered ? vain + 1 : 0;
     if (vain >= VAIN_MAX) nap(NAP_MS); /* a call fails again and again: not at full speed */
@@ -1248,8 +1272,8 @@ static void stop(void)
     const ocm_counts *c = ocm_registry_counts(registry);
     uint64_t end = clock_ms() + STOP_MS;
     ocm_registry_stop(registry);
-    while (deliver(clock_ms() < end ? SEND_WAIT_MS : 0)) {
-    }
+    do send_wait = clock_ms() < end ? SEND_WAIT_MS : 0;
+    while (deliver());
     log_settle();
     say(NULL, 1,
         "stopped: %llu requests (%llu refused), %llu datagrams in (%llu dropped), "

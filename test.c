@@ -3722,7 +3722,8 @@ static void more_overwritten_ahead(void)
     char text[3001] = "";
     int i;
     REG(.rooms = 2, .log = 65536, .rate = 1000, .origin_joins = OCM_UNLIMITED);
-    reg_run("alice create lobby json\nlena join lobby json1\nlena at 2 -> *\n"
+    reg_run("alice create lobby json\nlena join lobby json1 -> *\n"
+            "lena at 0 -> lena +alice 1, lena +lena 2, lena status 2 1 0\n"
             "eve create other json\nalice: 3 -> lena 3\nalice: 4 -> lena 4\nlena at 0");
     memset(text, 'x', sizeof text - 1);
     for (i = 0; i < 40; i++) reg_say(reg_who("eve"), text, 0);
@@ -3732,8 +3733,7 @@ static void more_overwritten_ahead(void)
     reg_end();
 }
 
-/* Many rooms, and many one after the other in the same slot: the log keeps their entries apart,
-   though some of them share a chain. */
+/* The log keeps the entries of rooms apart, of many at once, and of many after one another. */
 static void more_entries_apart(void)
 {
     char name[16];
@@ -3761,29 +3761,27 @@ static void more_entries_apart(void)
 }
 
 /* The words of an entry are kept for the next text member; the memory of the entry is used again,
-   for one of the same room, or of another. */
+   by one of the same room, or of another. */
 static void more_words_kept(void)
 {
-    char text[3001], script[64];
-    int i, k, other;
+    char text[3001];
+    int i, k, round, other;
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = 0;
     for (other = 0; other < 2; other++)
-        for (k = 8; k < 24; k++) {
+        for (k = 14; k < 22; k++) {
             REG(.rooms = 3, .log = 65536, .rate = 1000, .origin_joins = OCM_UNLIMITED);
-            reg_run("alice create lobby json\ntom join lobby text -> *\neve create other json\n"
-                    "dan create third json\nted join third text -> *");
-            memcpy(text, "first", 5);
-            reg_run("alice: %s -> tom", text);
-            memcpy(text, "-----", 5);
-            for (i = 0; i < k; i++) {
-                reg_say(reg_who("eve"), text, 0);
-                reg_drain();
+            reg_run("alice create lobby json\ntom join lobby text -> *\nelise create other json\n"
+                    "danny create third json\nted join third text -> *");
+            for (round = 0; round < 6; round++) {
+                text[0] = (char)('0' + round);
+                if (other && round % 2) reg_run("danny: %s -> ted", text);
+                else reg_run("alice: %s -> tom", text);
+                for (i = 0; i < k; i++) {
+                    reg_say(reg_who("elise"), text, 0);
+                    reg_drain();
+                }
             }
-            memcpy(text, "other", 5);
-            sprintf(script, other ? "dan: %%s -> ted" : "alice: %%s -> tom");
-            if (other) reg_run("dan: %s -> ted", text);
-            else reg_run("alice: %s -> tom", text);
             reg_end();
         }
 }
@@ -3842,7 +3840,211 @@ static void more_long_and_fast(void)
     reg_end();
 }
 
-/* The list of a room's members is cut, too; and one that leaves no place to say so. */
+/* Rooms whose lines leave few bytes, or none, for the mark that the list was cut. */
+static void more_list_without_mark(void)
+{
+    const size_t around = strlen("{\"room\":\"\",\"size\":1,\"password_required\":false}\n");
+    const size_t mark = strlen("{\"more\":true}\n");
+    char name[OCM_NAME_MAX + 1];
+    ocm_addr from = reg_loopback(1);
+    size_t left;
+    for (left = 0; left < 20; left++) {
+        size_t total = 0, line, fits = 0, want = OCM_LIST_MAX - left;
+        const char *list;
+        unsigned i;
+        REG(.log = 1 << 20);
+        for (i = 0; i < 2 || line != around + 20; i++) { /* the last one is too many */
+            line = total == want ? around + 20 : want - total;
+            if (line > around + 255 && total < want) line = want - total < 700 ? 300 : 250 + around;
+            memset(name, 'r', sizeof name);
+            name[sprintf(name, "%05u", i)] = 'r';
+            name[line - around] = 0;
+            CHECK(reg_quick(OCM_CREATE, name, "a", &from, NULL) == 201);
+            reg_drain_unseen();
+            total += line;
+            if (total + mark <= OCM_LIST_MAX) fits = total;
+        }
+        list = reg_list(reg_who("eve"), "", "{}");
+        CHECK(reg_like(list, strlen(list), "*}\n{\"more\":true}\n"));
+        CHECK(strlen(list) == fits + mark);
+        reg_end();
+    }
+}
+
+/* An origin that guesses in many rooms waits in all of them, and for a minute. */
+static void more_guesses_everywhere(void)
+{
+    static const char wrong[] = "{\"username\":\"eve\",\"password\":\"x\"}";
+    reg_person *eve;
+    char name[16];
+    int i;
+    REG(.rooms = 30);
+    for (i = 0; i < 20; i++) {
+        sprintf(name, "m%d", i);
+        reg_run("%s create %s json \"password\":\"key\"", name, name);
+    }
+    eve = reg_who("eve");
+    eve->dialect = 'J';
+    for (i = 0; i < 17; i++) {
+        sprintf(name, "m%d", i);
+        reg_connect(eve);
+        reg_ask(eve, OCM_JOIN, 0, name, wrong);
+        CHECK(eve->status == 401);
+    }
+    reg_connect(eve);
+    reg_ask(eve, OCM_JOIN, 0, "m18", wrong);
+    CHECK(eve->len == 0);
+    reg_later(eve, 1000);
+    CHECK(eve->status == 401);
+    reg_now += 61000;
+    reg_connect(eve);
+    reg_ask(eve, OCM_JOIN, 0, "m19", wrong);
+    CHECK(eve->status == 401);
+    reg_end();
+}
+
+/* The table of guessers is full: the entry goes whose minute ends first. */
+static void more_oldest_guess(void)
+{
+    static const int waits[] = {255, 128, 2, 0};
+    reg_person *p;
+    size_t k;
+    int i;
+    REG(.rooms = 1);
+    reg_run("alice create locked json \"password\":\"key\"");
+    for (i = 0; i <= 256; i++) {
+        ocm_addr from = reg_host(1000 + i, 4000);
+        CHECK(reg_quick(OCM_JOIN, "locked", "eve", &from, NULL) == 401);
+        reg_now++;
+    }
+    p = reg_who("eve");
+    for (k = 0; k < COUNT(waits); k++) {
+        p->tcp = reg_host(1000 + waits[k], 4000);
+        reg_connect(p);
+        reg_ask(p, OCM_JOIN, 0, "locked", "{\"username\":\"eve\"}");
+        CHECK((p->len == 0) == (waits[k] > 0));
+    }
+    reg_end();
+}
+
+/* Whatever tries a password waits, as often as it is tried on the same connection; and nothing
+   else does. */
+static void more_guesses_again(void)
+{
+    static const char guess[] = "{\"username\":\"eve\",\"password\":\"x\"}";
+    reg_person *eve, *eva;
+    int i;
+    REG(.rooms = 2);
+    reg_run("alice create locked json \"password\":\"key\"");
+    eve = reg_who("eve");
+    eva = reg_who("eva");
+    eve->dialect = eva->dialect = 'J';
+    eva->tcp = eve->tcp;
+    reg_ask(eve, OCM_JOIN, 0, "locked", guess);
+    CHECK(eve->answers == 1);
+    for (i = 2; i < 5; i++) {
+        reg_ask(eve, i % 2 ? OCM_JOIN : OCM_LIST, 0, "locked", guess);
+        CHECK(eve->len == 0 && eve->io.until == reg_now + 1000);
+        reg_later(eve, 999);
+        CHECK(eve->answers == i - 1);
+        reg_later(eve, 1);
+        CHECK(eve->answers == i);
+    }
+    reg_ask(eva, OCM_CREATE, 0, "locked", guess);
+    CHECK(eva->status == 409);
+    reg_ask(eva, OCM_LIST, 0, "locked", "{}");
+    CHECK(eva->status == 200);
+    reg_end();
+}
+
+/* An answer that nobody takes closes the connection after 10 s. */
+static void more_answer_not_taken(void)
+{
+    reg_person *bob;
+    REG(.rooms = 1);
+    bob = reg_client("bob", 'J');
+    reg_now += 100000;
+    bob->bite = 0;
+    reg_ask(bob, OCM_JOIN, 0, "lobby", "{\"username\":\"bob\"}");
+    CHECK(bob->io.until == reg_now + 10000);
+    reg_later(bob, 9999);
+    CHECK(bob->conn != NULL);
+    reg_later(bob, 1);
+    CHECK(bob->conn == NULL);
+    reg_end();
+}
+
+/* What is no position moves no cursor. */
+static void more_no_position(void)
+{
+    static const char *const payloads[] = {
+        "{\"sender\":\"system\",\"operation\":6}",
+        "{\"sender\":\"system\",\"operation\":5,\"seq\":0}",
+        "{\"sender\":\"system\",\"operation\":6,\"seq\":0,\"first\":1}",
+        "{\"sender\":\"system\",\"operation\":6,\"seq\":0,\"first\":0}",
+        "{\"message\":\"hi\",\"seq\":0}", "{\"message\":\"hi\",\"seq\":1,\"id\":1}"};
+    size_t i;
+    REG(.rooms = 1);
+    reg_run("alice create lobby json\nlena join lobby json1 -> *");
+    for (i = 0; i < COUNT(payloads); i++) reg_run("lena raw %s ->", payloads[i]);
+    reg_run("lena at 0 -> lena +alice 1, lena +lena 2, lena status 2 1 0");
+    reg_end();
+}
+
+/* Entries and a status share a datagram up to 1200 bytes, and not one more. */
+static void more_batch_limit(void)
+{
+    char text[1200];
+    size_t len, ones = 0, twos = 0;
+    for (len = 800; len < 1100; len++) {
+        size_t whole = 0, i;
+        REG(.rooms = 1);
+        reg_run("alice create lobby json\nlena join lobby json1 -> *");
+        memset(text, 'x', len);
+        text[len] = 0;
+        reg_run("alice: %s -> lena 3\nlena at 0", text);
+        reg_drain();
+        CHECK(reg_line_count == 4);
+        for (i = 0; i < reg_line_count; i++) whole += strlen(reg_lines[i].text) + 1;
+        whole += (size_t)2 + strlen("lobby") + OCM_TOKEN_LEN;
+        if (whole <= OCM_BATCH_MAX + 1)
+            CHECK(reg_packet_count == (whole <= OCM_BATCH_MAX ? 1u : 2u));
+        ones += whole == OCM_BATCH_MAX;
+        twos += whole == OCM_BATCH_MAX + 1;
+        reg_end();
+    }
+    CHECK(ones == 1 && twos == 1);
+}
+
+/* Whatever a room has to tell, somebody who waits for a status in another one has a turn. */
+static void more_due_among_pending(void)
+{
+    char name[16];
+    ocm_event ev;
+    int i, pulls = 0, statuses = 0;
+    REG(.rooms = 2, .rate = 1000, .members = 400);
+    reg_run("alice create lobby json");
+    for (i = 0; i < 100; i++) {
+        ocm_addr from = reg_loopback((uint32_t)i);
+        sprintf(name, "m%d", i);
+        CHECK(reg_quick(OCM_JOIN, "lobby", name, &from, NULL) == 200);
+        reg_drain_unseen();
+    }
+    reg_run("lena create other json1\nlena at 1 -> *");
+    for (i = 0; i < 60; i++) reg_run("alice: hi");
+    for (i = 0; i < 60; i++) reg_run("lena ping");
+    while (pulls < 200 && ocm_registry_next(reg_g, reg_now, &ev)) {
+        pulls++;
+        statuses += reg_same(&ev.to, &reg_who("lena")->at);
+        if (pulls == 100) CHECK(statuses > 0);
+        if (statuses && pulls % 10 == 0) reg_run("lena ping");
+    }
+    CHECK(pulls == 200 && statuses >= 2);
+    reg_drain_unseen();
+    reg_end();
+}
+
+/* The list of a room's members is cut, too. */
 static void more_list_of_members(void)
 {
     char name[OCM_NAME_MAX + 1];
@@ -3889,14 +4091,14 @@ static void more_answer_late(int returns, int reused, int hangs_up)
     reg_run("alice create lobby json -> *");
     lena = reg_client("lena", 'L');
     if (returns) {
-        reg_run("lena join lobby json1 -> *\nlena host 77");
+        reg_run("lena join lobby json1 -> *\nlena host 77\nwait 5000");
         sprintf(more, "\"token\":\"%s\"", lena->token);
     }
     reg_connect(lena);
     lena->bite = 20;
     reg_ask(lena, OCM_JOIN, 0, "lobby", reg_payload(lena, "lena", more));
     CHECK(lena->status == 200 && lena->len == 20);
-    reg_now += 9999;
+    reg_now += returns ? 4999 : 9999;
     reg_run("alice ping");
     reg_drain_unseen();
     reg_now += 1; /* a member of level 1 that has not spoken is out */
@@ -4017,7 +4219,8 @@ static void more_do(const more_step *step)
     if (step->what == 'a')
         n = ocm_frame_encode(bytes, sizeof bytes, OCM_JOIN, 2, view(NULL, 0), input);
     if (step->what == 'd')
-        n = ocm_datagram_encode(bytes, sizeof bytes, ocm_text("lobby"), ocm_text(more_token), input);
+        n = ocm_datagram_encode(bytes, sizeof bytes, ocm_text("lobby"), ocm_text(more_token),
+                                input);
     if (step->what == 'b') memcpy(bytes, input.ptr, (size_t)(n = (int)input.len));
     CHECK(n >= 0);
     c = copy(bytes, (size_t)n);
@@ -4101,23 +4304,28 @@ static void more_flood_of_an_answer(void)
     }
 }
 
-/* A longer token than the one for which its messages were measured: no answer to that. */
-static void more_longer_token(void)
+/* Answers to a session that comes back: a longer token than the one for which its messages were
+   measured is none; a server may have forgotten level 1; what is read of another log waits until
+   the old one is read out. */
+static void more_coming_back(void)
 {
     static const more_step steps[] = {
         {0, '-', "", "connect"}, {0, 'c', "", "request"},
         {0, 'a', MORE_LEVEL_1("\"seq\":1"), "disconnect; entered; send *"},
-        {10000, '-', "", "send *"}, {10000, '-', "", "*outage*"},
-        {0, '-', "", "*"}};
-    static const struct { const char *token, *expect; } back[] = {
-        {"0123456789abcdef0123456789abcdef", "disconnect; send *"},
-        {"0123456789abcdef0123456789abcdef0", "disconnect"}};
+        {10000, '-', "", "send *"}};
+    static const struct { const char *token, *rest, *expect; int taken; } back[] = {
+        {"0123456789abcdef0123456789abcdef", "\"ocm\":1,\"log\":9", "disconnect; send *", 1},
+        {"0123456789abcdef0123456789abcdef0", "\"ocm\":1,\"log\":9", "disconnect", 0},
+        {"t", "\"ocm\":1,\"log\":9", "disconnect; send *", 1},
+        {"t", "\"log\":9", "disconnect", 0},
+        {"u", "\"ocm\":1,\"log\":10", "disconnect; send *", 0}};
     static char got[65536];
+    uint8_t d[100];
     char answer[200];
     size_t i, k;
     for (i = 0; i < COUNT(back); i++) {
         more_begin(OCM_JOIN);
-        for (k = 0; k < 4; k++) {
+        for (k = 0; k < COUNT(steps); k++) {
             more_do(&steps[k]);
             more_pull(got);
         }
@@ -4125,15 +4333,19 @@ static void more_longer_token(void)
             more_now += 1000;
             more_pull(got);
         }
-        ocm_session_connected(more_s, ocm_text("10.0.0.1"), 4000, more_now);
+        more_do(&(more_step){0, 'c', "", ""});
         more_pull(got);
         CHECK(strcmp(got, "request") == 0);
-        sprintf(answer, "{\"status\":200,\"token\":\"%s\",\"ocm\":1,\"log\":9,\"seq\":2}",
-                back[i].token);
+        sprintf(answer, "{\"status\":200,\"token\":\"%s\",%s,\"seq\":2}", back[i].token,
+                back[i].rest);
         strcpy(more_token, back[i].token);
         more_do(&(more_step){0, 'a', answer, ""});
+        k = (size_t)ocm_datagram_encode(d, sizeof d, ocm_text("lobby"), ocm_text(more_token),
+                                        ocm_text("{}"));
+        CHECK(ocm_session_datagram(more_s, d, k, more_now) == back[i].taken);
         more_pull(got);
-        if (!CHECK(reg_like(got, strlen(got), back[i].expect))) printf("   does: %s\n", got);
+        if (!CHECK(reg_like(got, strlen(got), back[i].expect)))
+            printf("   %s: does: %s\n", back[i].rest, got);
         more_end();
     }
 }
@@ -4143,7 +4355,8 @@ static void more_level_0(void)
     static const more_step steps[] = {
         {0, '-', "", "connect"}, {0, 'c', "", "request"},
         {0, 'a', MORE_LEVEL_0, "disconnect; entered"},
-        {0, 'b', "{", ""}, {0, 'b', "", ""}, {0, 'b', "\"\"", "notice "}, {0, 'b', "\"hi\"", "notice hi"},
+        {0, 'b', "{", ""}, {0, 'b', "", ""}, {0, 'b', "\"\"", "notice "},
+        {0, 'b', "\"hi\"", "notice hi"},
         {0, 'b', "{\"sender\":\"al\",\"message\":\"hi\"}", "al: hi"},
         {0, 'b', "{\"sender\":\"bob\",\"message\":\"hi\"}", "(own) bob: hi"},
         {0, 'b', "{\"sender\":\"al\",\"message\":\"\"}", ""},
@@ -4237,7 +4450,7 @@ static void more_large_datagram(void)
     ocm_session_datagram(more_s, p, i + 2, more_now);
     more_now += 1000;
     more_pull(got);
-    CHECK(reg_like(got, strlen(got), "send *{\"message\":\"hello\",\"id\":1}^"));
+    CHECK(reg_like(got, strlen(got), "send *{\"message\":\"hello\",\"id\":1}^*"));
     free(p);
     more_end();
 }
@@ -4247,10 +4460,15 @@ static void more_large_datagram(void)
     {"more_entries_apart", more_entries_apart}, {"more_words_kept", more_words_kept}, \
     {"more_origins", more_origins}, {"more_long_and_fast", more_long_and_fast}, \
     {"more_list_of_members", more_list_of_members}, {"more_end_waits", more_end_waits}, \
+    {"more_list_without_mark", more_list_without_mark}, \
+    {"more_guesses_everywhere", more_guesses_everywhere}, \
+    {"more_oldest_guess", more_oldest_guess}, {"more_guesses_again", more_guesses_again}, \
+    {"more_answer_not_taken", more_answer_not_taken}, {"more_no_position", more_no_position}, \
+    {"more_batch_limit", more_batch_limit}, {"more_due_among_pending", more_due_among_pending}, \
     {"more_answer_too_late", more_answer_too_late}, \
     {"more_too_large_second", more_too_large_second}, {"more_refusals", more_refusals}, \
     {"more_flood_of_an_answer", more_flood_of_an_answer}, \
-    {"more_longer_token", more_longer_token}, {"more_level_0", more_level_0}, \
+    {"more_coming_back", more_coming_back}, {"more_level_0", more_level_0}, \
     {"more_keep_alive", more_keep_alive}, {"more_large_datagram", more_large_datagram},
 
 /* ---- A simulated network ---- */
@@ -4755,7 +4973,8 @@ static void net_check(net_world *w, uint64_t until)
         CHECK(m->foreign == 0);
         CHECK(m->ended == 0);
         CHECK(net_typed(w, m) == UINT64_MAX);
-        CHECK(m->told[OCM_SHOW_MISSED] == m->misses);
+        CHECK(w->doubt_to ? m->told[OCM_SHOW_MISSED] >= m->misses /* what ended with the old log */
+                          : m->told[OCM_SHOW_MISSED] == m->misses);
         CHECK(!m->s || ocm_session_pending(m->s) == 0);
         if (m->told[OCM_SHOW_NO_UDP]) continue;
         CHECK(m->told[OCM_SHOW_OUTAGE] >= m->told[OCM_SHOW_BACK]);
@@ -5644,8 +5863,8 @@ static void test_ses_back(void)
                "= back\n= bob: z\n= left bob\n= send t2 a #1\n");
     row = "another log";
     ses_script(SES_IN, "say a\n= send t1 a #1\nhear t1 4 ann: old\n= ann: old\nhear t1 6 ann: old\n"
-               SES_OUT("stopping") "answer 200 t2 6 3\n= disconnect\n= send t2 at 0 / a #1\n"
-               "hear t2 1 joined ann / 2 ann: new / 3 joined bob / 4 bob: a #1\n= back\n"
+               SES_OUT("stopping") "answer 200 t2 6 3\n= disconnect\n= missed 1\n= ann: old\n"
+               "= send t2 at 0 / a #1\nhear t2 1 joined ann / 2 ann: new / 3 joined bob / 4 bob: a #1\n= back\n"
                "= joined ann\n= ann: new\n= own bob: a\n+1999\n+1\n= send t2 at 4\n"
                "hear t2 5 ann: b / 6 ann: c\n= ann: b\n= ann: c\n");
     row = "";
@@ -8828,6 +9047,8 @@ static void test_terminal_others(void)
 #define BENCH_AT_ONCE 32   /* joins under way */
 #define BENCH_SILENT 900   /* connections on which nothing is said */
 #define BENCH_DELAYS 20000
+#define BENCH_STEPS 90     /* members that join, that speak, that expire */
+#define BENCH_ROOM 10      /* members of a room in a registry of a million */
 #define BENCH_NO_LIMIT (-1.0)
 
 typedef struct bench_load { /* rooms, and what is said in them */
@@ -8860,6 +9081,14 @@ static int bench_missed; /* rows */
 
 /* ---- Benchmark: clocks, CPUs, the table ---- */
 
+/* Leaves no servers behind. */
+static void bench_die(const char *why)
+{
+    printf("%s\n", why);
+    run_clean();
+    exit(2);
+}
+
 static double bench_us(clockid_t clock)
 {
     struct timespec t;
@@ -8871,7 +9100,7 @@ static double bench_us(clockid_t clock)
 static double bench_cpu(pid_t pid)
 {
     clockid_t clock;
-    if (clock_getcpuclockid(pid, &clock) != 0) printf("the server has ended\n"), exit(2);
+    if (clock_getcpuclockid(pid, &clock) != 0) bench_die("the server has ended");
     return bench_us(clock);
 }
 
@@ -8912,10 +9141,9 @@ static void bench_row(const char *what, bench_pair p, double limit, int least)
     if (p.yard > 0) snprintf(ratio, sizeof ratio, "%.3f", p.ratio);
     if (limit >= 0) snprintf(bound, sizeof bound, "%s%.2f", least ? ">=" : "<=", limit);
     good = good && !bench_lost;
-    printf("%-62s %10.3f %10s %8s %8s  %s", what, p.ours, yard, ratio, bound,
+    printf("%-62s %10.3f %10s %8s %8s  %s\n", what, p.ours, yard, ratio, bound,
            good ? "ok" : "MISSED");
-    if (bench_lost) printf(" (%ld deliveries did not come)", bench_lost);
-    printf("\n");
+    if (bench_lost) printf("    %ld deliveries of that row did not come\n", bench_lost);
     fflush(stdout);
     bench_lost = 0;
     bench_missed += !good;
@@ -8977,13 +9205,11 @@ static const char *bench_room(const bench_load *l, int i)
 static int bench_ask(const bench_load *l, int i)
 {
     char payload[128];
-    unsigned port = ntohs(bench_at[bench_of(l, i)].sin_port);
-    int fd = run_connect(l->server->tcp);
+    int fd = run_connect(l->server->tcp), op = i % l->size ? OCM_JOIN : OCM_CREATE;
     if (l->dialect == 't') sprintf(payload, "m%07d", l->first + i);
-    else sprintf(payload, "{\"username\":\"m%07d\",\"port\":%u%s}", l->first + i, port,
-                 l->dialect == 'l' ? ",\"ocm\":1" : "");
-    run_send_frame(fd, i % l->size ? OCM_JOIN : OCM_CREATE, l->dialect == 't', bench_room(l, i),
-                   payload);
+    else sprintf(payload, "{\"username\":\"m%07d\",\"port\":%u%s}", l->first + i,
+                 ntohs(bench_at[bench_of(l, i)].sin_port), l->dialect == 'l' ? ",\"ocm\":1" : "");
+    run_send_frame(fd, op, l->dialect == 't', bench_room(l, i), payload);
     return fd;
 }
 
@@ -9003,7 +9229,7 @@ static int bench_take(const bench_load *l, int fd, int i)
     }
     close(fd);
     if (token) memcpy(bench_token[l->first + i], token + 8, OCM_TOKEN_LEN);
-    if (!token && ++refused == 1000) printf("the server takes no more members\n"), exit(2);
+    if (!token && ++refused == 1000) bench_die("the server takes no more members");
     return token != NULL;
 }
 
@@ -9039,14 +9265,13 @@ static long bench_receive(long *messages)
     long count = 0;
     ssize_t n;
     int i;
-    for (i = 0; i < BENCH_SOCKETS; i++) {
+    for (i = 0; i < BENCH_SOCKETS; i++)
         while ((n = recv(bench_socket[i], bytes, sizeof bytes, MSG_DONTWAIT)) >= 0) {
             const uint8_t *p = bytes, *end = bytes + n;
             count++;
             while (messages && (p = (const uint8_t *)memchr(p, '{', (size_t)(end - p))) != NULL)
                 *messages += memcmp(p++, begin, sizeof begin - 1) == 0;
         }
-    }
     return count;
 }
 
@@ -9061,8 +9286,7 @@ static void bench_join(const bench_load *l, const int *who, int n)
         for (; !bench_take(l, fd[i], who[i]); fd[i] = bench_ask(l, who[i])) usleep(20000);
         if (l->dialect != 'J') bench_send(l, who[i], l->dialect == 't' ? "" : position);
     }
-    do usleep(5000);
-    while (bench_receive(NULL) > 0);
+    do usleep(5000); while (bench_receive(NULL) > 0);
 }
 
 /* Rooms whose members have all joined: those who create them first. */
@@ -9081,17 +9305,15 @@ static bench_load bench_rooms(const char *dialect, int rooms, int size,
     l.server = server;
     l.first = bench_members;
     bench_members += rooms * size;
-    if (!CHECK(bench_members <= BENCH_MEMBERS)) exit(2);
-    for (pass = 0; pass < 2; pass++) {
+    if (bench_members > BENCH_MEMBERS) bench_die("BENCH_MEMBERS is too small");
+    for (pass = 0; pass < 2; pass++)
         for (i = 0; i < rooms * size; i++) {
             if ((i % size > 0) == pass) who[n++] = i;
             if (n < BENCH_AT_ONCE && i + 1 < rooms * size) continue;
             bench_join(&l, who, n);
             n = 0;
         }
-    }
-    do usleep(100000);
-    while (bench_receive(NULL) > 0); /* the notices of the joins */
+    do usleep(100000); while (bench_receive(NULL) > 0); /* the notices of the joins */
     return l;
 }
 
@@ -9181,12 +9403,10 @@ static void bench_yardstick(bench_load l[2])
     p->udp = run_port_of(fd);
     fflush(stdout);
     p->pid = fork();
-    if (p->pid < 0) printf("no process for the yardstick: %s\n", strerror(errno)), exit(2);
+    if (p->pid < 0) bench_die("no process for the yardstick");
     if (p->pid == 0) bench_relay(fd, &l[1]);
     run_close(fd);
 }
-
-/* ---- Benchmark: rows of talk ---- */
 
 static void bench_relays(void)
 {
@@ -9204,7 +9424,7 @@ static void bench_relays(void)
     static const char *const dialects[] = {"JSON", "level 1", "team A"};
     char what[100];
     size_t i, k;
-    for (i = 0; i < COUNT(rows); i++) {
+    for (i = 0; i < COUNT(rows); i++)
         for (k = 0; k < COUNT(dialects); k++) {
             bench_load l[2];
             if (rows[i].in_flight > 1 && k != 1) continue; /* only level 1 puts them together */
@@ -9219,7 +9439,6 @@ static void bench_relays(void)
             bench_row(what, bench_compare(bench_talk, l), rows[i].limit, 0);
             run_clean();
         }
-    }
 }
 
 /* us from saying something to the last member that hears it. */
@@ -9285,10 +9504,9 @@ static double bench_dropped(void)
    all the same. */
 static double bench_pour(bench_load *l)
 {
-    double start, cpu, here = bench_dropped(), at = 0;
+    double cpu = bench_cpu(l->server->pid), here = bench_dropped(), at = 0;
+    double start = bench_us(CLOCK_MONOTONIC);
     long said = 0, heard = 0, burst;
-    cpu = bench_cpu(l->server->pid);
-    start = bench_us(CLOCK_MONOTONIC);
     while (at < l->seconds * 1e6) {
         at = bench_us(CLOCK_MONOTONIC) - start;
         for (burst = 0; burst < 64 && (double)said < at * l->rate / 1e6; burst++, said++) {
@@ -9299,8 +9517,7 @@ static double bench_pour(bench_load *l)
         if (burst < 64 || l->rate < 1e5) usleep(500);
     }
     l->share = (bench_cpu(l->server->pid) - cpu) / at;
-    do usleep(100000);
-    while (bench_receive(&heard) > 0);
+    do usleep(100000); while (bench_receive(&heard) > 0);
     here = (double)heard + bench_dropped() - here;
     l->lost = (double)said * (l->size - l->deaf) - here;
     return here / at * 1e6;
@@ -9332,9 +9549,6 @@ static void bench_loads(void)
 
 /* ---- Benchmark: a registry of a million members ---- */
 
-#define BENCH_STEPS 90 /* members that join, that speak, that expire */
-#define BENCH_ROOM 10
-
 /* A registry with so many members in rooms of ten. Then 90 members join, 90 speak, 90 expire, each
    in another room. */
 static struct {
@@ -9348,7 +9562,7 @@ static struct {
 static void bench_crowd_drain(void)
 {
     ocm_event ev;
-    while (ocm_registry_next(bench_crowd.registry, bench_crowd.now, &ev)) continue;
+    while (ocm_registry_next(bench_crowd.registry, bench_crowd.now, &ev)) {}
 }
 
 /* Member i of a room asks, is answered, and hangs up. Member 0 creates the room. */
@@ -9432,13 +9646,13 @@ static int bench_registry_alone(const char *members)
 {
     static void (*const volatile step)(int) = bench_step; /* so that it keeps its name */
     const ocm_counts *counts;
-    uint32_t before;
+    uint32_t count = (uint32_t)strtoul(members, NULL, 10);
     int i;
-    bench_crowd_open((uint32_t)strtoul(members, NULL, 10));
+    bench_crowd_open(count);
     counts = ocm_registry_counts(bench_crowd.registry);
-    before = counts->members;
     for (i = 0; i < 3; i++) step(i);
-    CHECK(counts->members == before && counts->messages == BENCH_STEPS);
+    CHECK(counts->members == count);
+    CHECK(counts->messages == BENCH_STEPS);
     return broken > 0;
 }
 
