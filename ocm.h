@@ -1877,16 +1877,16 @@ static uint32_t *ocmi_entry_head(const ocm_registry *g, uint32_t base, uint64_t 
     return &g->entries.head[(base + (uint32_t)seq) & g->entries.mask];
 }
 
-/* Entry seq of a room, NULL if it is overwritten or yet to come. */
+/* Entry seq of a room: one that the log holds, from r->first to r->seq. */
 static const ocmi_entry *ocmi_entry_find(const ocm_registry *g, const ocmi_room *r, uint64_t seq)
 {
     uint32_t at = *ocmi_entry_head(g, r->base, seq);
-    while (at) {
-        const ocmi_entry *e = ocmi_entry_at(g, at - 1);
-        if (e->seq == seq && &g->room[e->room] == r && e->generation == r->generation) return e;
-        at = e->chain;
+    const ocmi_entry *e;
+    for (;; at = e->chain) {
+        OCM_ASSERT(at != 0);
+        e = ocmi_entry_at(g, at - 1);
+        if (e->seq == seq && e->generation == r->generation) return e;
     }
-    return NULL;
 }
 
 /* Gives up the oldest entry of the whole log. 0 if somebody is still to be sent it. */
@@ -2541,8 +2541,8 @@ static int ocmi_send_batch(ocm_registry *g, uint32_t slot, uint64_t last, int al
     ocm_message n;
     while (m->sent < last) {
         const ocmi_entry *e = ocmi_entry_find(g, &g->room[m->room], m->sent + 1);
-        if (e && o.len > head && o.len + e->json_len > OCM_BATCH_MAX) break;
-        if (e) ocmi_put(&o, ocmi_entry_json(e), e->json_len);
+        if (o.len > head && o.len + e->json_len > OCM_BATCH_MAX) break;
+        ocmi_put(&o, ocmi_entry_json(e), e->json_len);
         m->sent++;
     }
     if (m->sent < last && o.len < OCM_BATCH_MAX) {
@@ -2557,7 +2557,7 @@ static int ocmi_send_batch(ocm_registry *g, uint32_t slot, uint64_t last, int al
         n = ocmi_status_of(g, m);
         if (ocmi_put_line(&o, head, &n)) m->status = 0;
     }
-    return o.len == head ? 0 : ocmi_event_close(g, slot, &o, ev);
+    return ocmi_event_close(g, slot, &o, ev);
 }
 
 /* For any other member: the next entry that it did not say itself, in its own dialect. */

@@ -497,7 +497,7 @@ typedef struct pair { /* a TCP listener and the UDP socket beside it */
     socket_t tcp, udp;
     int family;
     int wildcard; /* bound to all addresses: it matters from which one a datagram leaves */
-    uint16_t udp_port;
+    uint16_t tcp_port, udp_port;
 } pair;
 
 typedef struct connection {
@@ -701,7 +701,8 @@ static const pair *open_pair(const char *host, unsigned tcp, unsigned udp)
     p->tcp = open_port(host, tcp, SOCK_STREAM, &p->family);
     p->udp = open_port(host, udp, SOCK_DGRAM, &p->family);
     local = addr_local(p->udp);
-    if (!local.port || !addr_local(p->tcp).port)
+    p->tcp_port = addr_local(p->tcp).port;
+    if (!local.port || !p->tcp_port)
         die(1, "the system does not tell the ports of its sockets: %s",
             socket_words(socket_error()));
     p->udp_port = local.port;
@@ -754,7 +755,7 @@ static void open_listener(const char *arg)
         else socket_close(probe);
     }
     p = open_pair(host, tcp, udp);
-    tcp = addr_local(p->tcp).port;
+    tcp = p->tcp_port;
     udp = p->udp_port;
     if (deaf_to_ipv4(p)) open_pair("0.0.0.0", tcp, udp);
     printf("listening on %s/%u:%u\n", host, tcp, udp);

@@ -4196,6 +4196,7 @@ static void more_pull(char *out)
             sprintf(at, "missed %lu", (unsigned long)a.count);
         } else if (a.kind == OCM_END) {
             sprintf(at, "end %d %d", a.end, a.status);
+            if (a.text.len) more_put(out, " %.*s", a.text);
         } else {
             more_put(out, words[a.kind], a.text);
         }
@@ -4266,9 +4267,27 @@ static void more_refusals(void)
 {
     static const more_step full[] = {
         {0, '-', "", "connect"}, {0, 'c', "", "request"},
-        {0, 'a', "{\"status\":503,\"message\":\"no\"}", "disconnect; end 11 503"}};
+        {0, 'a', "{\"status\":503,\"message\":\"no\"}", "disconnect; end 11 503 no"}};
+    static const more_step bell[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', "{\"status\":400,\"message\":\"n\\u0007o\"}", "disconnect; end 12 400"}};
     static more_step race[64];
     size_t i, n = 0;
+    MORE_PLAY(OCM_JOIN_OR_CREATE, full);
+    MORE_PLAY(OCM_JOIN, bell);
+    for (n = 255; n < 258; n++) { /* more words than there is a place for are none */
+        static const more_step asks[] = {{0, '-', "", "connect"}, {0, 'c', "", "request"}};
+        more_step steps[3];
+        char words[258] = "", answer[400], end[400];
+        memset(words, 'w', n);
+        words[n] = 0;
+        sprintf(answer, "{\"status\":401,\"message\":\"%s\"}", words);
+        sprintf(end, "disconnect; end 10 401%s%s", n > 256 ? "" : " ", n > 256 ? "" : words);
+        memcpy(steps, asks, sizeof asks);
+        steps[2] = (more_step){0, 'a', answer, end};
+        MORE_PLAY(OCM_JOIN, steps);
+    }
+    n = 0;
     race[n++] = full[0];
     for (i = 0; i < 9; i++) {
         static const more_step connected = {0, 'c', "", "request"};
@@ -4279,7 +4298,6 @@ static void more_refusals(void)
         race[n++] = connected;
         race[n++] = refused;
     }
-    MORE_PLAY(OCM_JOIN_OR_CREATE, full);
     more_play(OCM_JOIN_OR_CREATE, race, n);
 }
 
@@ -4361,6 +4379,9 @@ static void more_level_0(void)
         {0, 'b', "{\"sender\":\"bob\",\"message\":\"hi\"}", "(own) bob: hi"},
         {0, 'b', "{\"sender\":\"al\",\"message\":\"\"}", ""},
         {0, 'd', "{\"sender\":\"al\",\"message\":\"ho\"}", "al: ho"},
+        {0, 'b', "\"a\\u0007\"", ""}, {0, 'b', "{\"sender\":\"a\\u0007\",\"message\":\"x\"}", ""},
+        {0, 'b', "{\"sender\":\"al\",\"username\":\"\\u009b\",\"message\":\"x\"}", ""},
+        {0, 'b', "{\"sender\":\"al\",\"message\":\"\\u001b\"}", ""},
         {0, 's', "yo", "send {\"sender\":\"bob\",\"message\":\"yo\"}"},
         {3600000, '-', "", ""},
         {0, 'l', "", "send {*\"operation\":2*}; end 1 0"}};
@@ -4384,9 +4405,91 @@ static void more_level_0(void)
     more_pull(got);
     CHECK(strcmp(got, "notice x") == 0);
     CHECK(ocm_session_datagram(more_s, (const uint8_t *)"\0\1\"x\"", 5, more_now) == 1);
+    CHECK(ocm_session_datagram(more_s, (const uint8_t *)"\1\0r\"x\"", 6, more_now) == 1);
     more_pull(got);
     CHECK(!*got);
+    more_do(&(more_step){0, 'b', "{\"sender\":\"system\",\"operation\":3,\"reason\":\"host\","
+                                 "\"message\":\"bye\"}", ""});
+    more_pull(got);
+    CHECK(strcmp(got, "end 3 0 bye") == 0);
     more_end();
+}
+
+/* Entries that are lost are counted; the own notice, which nobody is shown, is not. */
+static void more_missed(void)
+{
+    static const more_step steps[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', MORE_LEVEL_1("\"seq\":1"), "disconnect; entered; send *"},
+        {10000, '-', "", "no udp; connect"}, {0, 'c', "", "request"},
+        {0, 'a', "{\"status\":200,\"token\":\"t2\",\"ocm\":1,\"log\":9,\"seq\":5}",
+         "disconnect; send *"},
+        {0, 'd', "{\"sender\":\"system\",\"operation\":6,\"seq\":10,\"first\":8,\"id\":0}",
+         "missed 5*"}};
+    static char got[65536];
+    size_t i;
+    more_begin(OCM_JOIN);
+    for (i = 0; i < COUNT(steps); i++) {
+        row = steps[i].input;
+        if (i + 2 == COUNT(steps)) strcpy(more_token, "t2");
+        more_do(&steps[i]);
+        more_pull(got);
+        if (!CHECK(reg_like(got, strlen(got), steps[i].expect))) printf("   does: %s\n", got);
+    }
+    more_end();
+}
+
+/* What a list request does not have is not written. */
+static void more_list_requests(void)
+{
+    static const struct { const char *name, *password, *json; uint64_t level, port; } cases[] = {
+        {"", "", "{}", 0, 0}, {"", "", "{\"ocm\":1}", 1, 0}, {"", "", "{\"port\":4000}", 0, 4000},
+        {"", "p", "{\"password\":\"p\"}", 0, 0}, {"n", "", "{\"username\":\"n\"}", 0, 0}};
+    uint8_t out[200];
+    size_t i;
+    for (i = 0; i < COUNT(cases); i++) {
+        ocm_request q;
+        int n;
+        row = cases[i].json;
+        memset(&q, 0, sizeof q);
+        q.op = OCM_LIST;
+        q.name = ocm_text(cases[i].name);
+        q.password = ocm_text(cases[i].password);
+        q.level = cases[i].level;
+        q.port = cases[i].port;
+        n = ocm_request_encode(out, sizeof out, &q);
+        if (CHECK(n >= OCM_HEADER_LEN))
+            CHECK(is(view(out + OCM_HEADER_LEN, (size_t)n - OCM_HEADER_LEN), row));
+    }
+    row = "";
+}
+
+/* A digit of a token tells nothing about any other one. */
+static void more_tokens(void)
+{
+    enum { TOKENS = 256 };
+    static char token[TOKENS][OCM_TOKEN_LEN];
+    static uint8_t seen[256];
+    ocm_addr from = reg_loopback(1);
+    char name[16];
+    int i, a, b;
+    REG(.rooms = TOKENS);
+    for (i = 0; i < TOKENS; i++) {
+        sprintf(name, "m%d", i);
+        CHECK(reg_quick(OCM_CREATE, name, "a", &from, token[i]) == 201);
+    }
+    for (a = 0; a < OCM_TOKEN_LEN; a++)
+        for (b = 0; b < a; b++) {
+            int different = 0;
+            memset(seen, 0, sizeof seen);
+            for (i = 0; i < TOKENS; i++) {
+                int pair = digit(token[i][a]) << 4 | digit(token[i][b]);
+                different += !seen[pair];
+                seen[pair] = 1;
+            }
+            CHECK(different > 125); /* 162 are to be expected; half of that if they share a bit */
+        }
+    reg_end();
 }
 
 /* A position every third of a short `idle`, every 25 s of a long one, and of one that is absurd. */
@@ -4469,7 +4572,9 @@ static void more_large_datagram(void)
     {"more_too_large_second", more_too_large_second}, {"more_refusals", more_refusals}, \
     {"more_flood_of_an_answer", more_flood_of_an_answer}, \
     {"more_coming_back", more_coming_back}, {"more_level_0", more_level_0}, \
-    {"more_keep_alive", more_keep_alive}, {"more_large_datagram", more_large_datagram},
+    {"more_missed", more_missed}, {"more_list_requests", more_list_requests}, \
+    {"more_tokens", more_tokens}, {"more_keep_alive", more_keep_alive}, \
+    {"more_large_datagram", more_large_datagram},
 
 /* ---- A simulated network ---- */
 
