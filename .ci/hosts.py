@@ -5,6 +5,7 @@
 import json
 import os
 import select
+import shutil
 import socket
 import statistics
 import struct
@@ -520,6 +521,25 @@ def two_clients(count, what, seconds, host=V4[S][1]):
     a.stderr.close()
 
 
+def silent_address():
+    """A name with two addresses, of which the first answers nothing: the second one is tried after
+    a second, and not only after the system gives up the first."""
+    etc = "/etc/netns/" + A
+    os.makedirs(etc)
+    with open(etc + "/hosts", "w") as f:
+        f.write("fd77::99 chat.test\n10.77.0.1 chat.test\n")
+    s = server()
+    began = time.monotonic()
+    words = [client_program, "-s", "chat.test/8000:9000", "-n", "a", new_room()]
+    run = subprocess.run(inside(A) + words, input=b"hello\n", capture_output=True, timeout=60)
+    took = time.monotonic() - began
+    check(run.returncode == 0, "a silent address: %d, %r" % (run.returncode, run.stderr))
+    check(took < 2.8, "a silent address: after %.1f s" % took)
+    print("a silent address costs %.1f s" % took)
+    s.stop()
+    shutil.rmtree(etc)
+
+
 def lossy_network():
     if not all(tc(n, "qdisc add dev eth root netem loss 30% delay 10ms") for n in (S, A, B)):
         print("skipped: tc has no netem here")
@@ -533,7 +553,7 @@ def lossy_network():
 
 if __name__ == "__main__":
     parts = [second_address, clients_at_second_address, shares, passwords, foreign_tokens,
-             strangers, echo_loops, slow_interface, lossy_network]
+             strangers, echo_loops, slow_interface, silent_address, lossy_network]
     try:
         make_hosts()
         for part in parts:
