@@ -585,7 +585,7 @@ typedef struct place {
 } place;
 
 /* A TCP connection, or the way to one: the addresses of a server in turn, and the first that
-   answers is taken (RFC 8305, much simplified). */
+   answers is taken (RFC 8305, in its simplest form). */
 typedef struct tcp_link {
     socket_t socket;                          /* INVALID_SOCKET: not connected */
     socket_t tries[ADDRESSES_MAX];

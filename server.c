@@ -1124,8 +1124,8 @@ static void wait_for_events(fd_set *readable, fd_set *writable, int all)
     FD_ZERO(writable);
 }
 
-/* Serves the connections in turn, until their answers are enough for now: those that did not get
-   theirs come first in the next turn. */
+/* Serves the connections in turn, until their answers are enough for this turn: those that did
+   not get theirs come first in the next one. */
 static void serve_conns(const fd_set *readable, const fd_set *writable)
 {
     static int next;
