@@ -8225,7 +8225,7 @@ static void test_program_waiting(void)
 {
     static const char *const enter[] = {
         "u = -q -i 2", "e = -n alice -c lobby", "f = -n bob -j lobby", "e < * bob joined",
-        "u * STOP", "s = -q", "a = -n alice -c lobby", "b = -n bob -j lobby", "a < * bob joined",
+        "s = -q", "a = -n alice -c lobby", "b = -n bob -j lobby", "a < * bob joined",
         "t = -q", "c = -n alice -c lobby", "d = -n bob -j lobby", "c < * bob joined", NULL};
     static const char *const down[] = {
         "m - -n alice lobby", "s * KILL", "t * TERM", "s ? 1009", "t ? 0", "a > typed meanwhile",
@@ -8252,10 +8252,12 @@ static void test_program_waiting(void)
     sprintf(port, "UDP port %u", run_udp);
     deaf = run_client_at(s->tcp, run_udp, "-n dora other");
     CHECK(run_tells(deaf, " as \""));
+    run_step("u * STOP");
+    run_for(3000); /* longer than -i 2, shorter than the 10 s after which clients ask by TCP */
+    run_play(paused);
     run_play(down);
     run_again(stopped, 't', 'd');
     CHECK(run_now() - began >= 4900 && mute.requests == 1);
-    run_play(paused);
     CHECK(run_tells(deaf, port) && !strstr(deaf->text[RUN_ERR], "is back"));
     CHECK(run_now() - began >= 9900);
     run_again(killed, 's', 'b');
