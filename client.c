@@ -2138,7 +2138,7 @@ static const char usage[] =
     "usage: client [-s HOST[/TCP:UDP]]... [-n NAME] [-p] [-t] [-c ROOM | -j ROOM | ROOM]\n"
     "       client [-s HOST[/TCP:UDP]]... [-p] -l [ROOM]\n"
     "  -s  the server (default 127.0.0.1/8000:9000); of several the room's name tells which one\n"
-    "      has the room, the same for all who name the same servers, in any order\n"
+    "      has the room, the same for everyone who names the same servers, in any order\n"
     "  -n  your name\n"
     "  -c  create a room                -j  join a room             ROOM alone: join or create it\n"
     "  -l  list the rooms, or the members of one, and end\n"
