@@ -3690,32 +3690,6 @@ static void test_many(void)
     reg_end();
 }
 
-#define REGISTRY_TESTS \
-    {"outcomes", test_outcomes}, \
-    {"requests_in_pieces", test_requests_in_pieces}, \
-    {"one_answer_a_call", test_one_answer_a_call}, {"request_too_large", test_request_too_large}, \
-    {"silence", test_silence}, {"unread_answer", test_unread_answer}, \
-    {"half_close", test_half_close}, {"undo", test_undo}, \
-    {"undo_of_a_return", test_undo_of_a_return}, {"lists", test_lists}, \
-    {"list_cut", test_list_cut}, {"guessing", test_guessing}, {"many_guess", test_many_guess}, \
-    {"relay", test_relay}, {"operations", test_operations}, {"leaving", test_leaving}, \
-    {"host_leaves", test_host_leaves}, {"stop", test_stop}, {"idle", test_idle}, \
-    {"level_1_speaks", test_level_1_speaks}, {"failed_sends", test_failed_sends}, \
-    {"failed_later", test_failed_later}, {"rejected", test_rejected}, \
-    {"too_long", test_too_long}, {"rate", test_rate}, {"rate_of_batches", test_rate_of_batches}, \
-    {"strangers", test_strangers}, {"addresses", test_addresses}, {"slots", test_slots}, \
-    {"limits", test_limits}, {"default_limits", test_default_limits}, \
-    {"full_room", test_full_room}, {"fairness", test_fairness}, {"positions", test_positions}, \
-    {"pause", test_pause}, {"ids", test_ids}, {"batches", test_batches}, {"probe", test_probe}, \
-    {"overwritten", test_overwritten}, {"nothing_is_overwritten", test_nothing_is_overwritten}, \
-    {"coming_back", test_coming_back}, {"coming_back_locked", test_coming_back_locked}, \
-    {"numbers", test_numbers}, {"until", test_until}, {"clock", test_clock}, \
-    {"storm", test_storm}, {"repeats", test_repeats}, {"many", test_many}
-
-/* ---- More cases: the branches that conversations seldom meet ---- */
-
-/* -- Registry -- */
-
 /* A cursor that went back, and whose entries are overwritten before they are sent again. */
 static void more_overwritten_ahead(void)
 {
@@ -3803,12 +3777,23 @@ static void more_origins(void)
     reg_end();
     REG(.rooms = 1, .members = 300, .origin_size = 2, .origin_joins = 1);
     reg_run("alice create lobby json");
+    for (i = 0; i < 700; i++) { /* who has left may be forgotten */
+        reg_person *p = reg_who("tom");
+        p->at = p->tcp = reg_host(3000 + i, 4000);
+        reg_run("tom join lobby text -> *\ntom leaves -> *");
+    }
+    reg_who("carol")->at = reg_who("carol")->tcp = reg_host(1000, 4001);
+    reg_run("carol join lobby text -> *");
     for (i = 0; i < 290; i++) {
         ocm_addr from = reg_host(1000 + i, 4000);
         sprintf(name, "m%d", i);
         CHECK(reg_quick(OCM_JOIN, "lobby", name, &from, NULL) == 200);
         reg_drain_unseen();
     }
+    CHECK(reg_leave(reg_who("carol")) == 1);
+    reg_now += 10000;
+    reg_drain_unseen();
+    reg_forget();
     for (i = 0; i < 600; i++) {
         ocm_addr from = reg_host(2000 + i, 4000);
         CHECK(reg_quick(OCM_JOIN, "lobby", "alice", &from, NULL) == 409);
@@ -3839,6 +3824,11 @@ static void more_long_and_fast(void)
     for (i = 0; i < 5; i++) CHECK(reg_send_bytes(bytes, sizeof bytes, &alice->at) == 1);
     reg_now += 999;
     reg_run("drain ->");
+    reg_end();
+    REG(.rooms = 1, .rate = 1);
+    reg_run("alice create lobby json\nbob join lobby json -> *\nbob: 1 -> alice 3\n"
+            "bob: 2 -> alice 4\nbob: 3 -> bob refused\nbob ping ->");
+    CHECK(reg_counts()->rejected == 1);
     reg_end();
 }
 
@@ -4133,6 +4123,44 @@ static void more_answer_too_late(void)
     }
 }
 
+/* The last datagram of a membership says why, and the event tells whose it was. */
+static void more_removed(void)
+{
+    static const struct { const char *script, *why; int reason; } cases[] = {
+        {"tom leaves", "you left", OCM_REASON_LEFT},
+        {"alice leaves", "the host left", OCM_REASON_HOST},
+        {"wait 100000\nalice ping\nwait 200000", "timed out", OCM_REASON_TIMEOUT},
+        {"stop", "the server is stopping", OCM_REASON_STOPPING}};
+    char words[128];
+    size_t i;
+    for (i = 0; i < COUNT(cases); i++) {
+        ocm_event ev;
+        int told = 0;
+        REG(.rooms = 1);
+        reg_run("alice create lobby json\ntom join lobby text -> *\n%s", cases[i].script);
+        row = cases[i].script;
+        sprintf(words, "system: You have been disconnected: %s", cases[i].why);
+        while (ocm_registry_next(reg_g, reg_now, &ev)) {
+            if (!reg_same(&ev.to, &reg_who("tom")->at)) continue;
+            told++;
+            CHECK(ev.reason == cases[i].reason && is(ev.datagram, words));
+            CHECK(is(ev.room, "lobby") && is(ev.name, "tom"));
+        }
+        CHECK(told == 1);
+        reg_end();
+    }
+}
+
+/* Coming back is a sign of life. */
+static void more_return_is_life(void)
+{
+    REG(.rooms = 1, .idle = 20);
+    reg_run("alice create lobby json\nlena join lobby json1\nlena at 2 -> *\nwait 15000\n"
+            "alice ping\nlena returns lobby same\nwait 15000\nalice ping -> *\nwait 4999\n"
+            "drain -> *\nlena ping -> lena status 2 1 0");
+    reg_end();
+}
+
 /* A request too large, after one that was answered on the same connection and was longer. */
 static void more_too_large_second(void)
 {
@@ -4150,297 +4178,6 @@ static void more_too_large_second(void)
     CHECK(reg_answered(p, OCM_CREATE, "", 413));
     reg_end();
 }
-
-/* -- Session -- */
-
-/* A session of bob's in the lobby, step by step. what: c connected, a an answer with that payload,
-   x the connection ends, d a datagram with our header, b bare bytes, s say, l leave, - nothing.
-   What the session then does is compared with a pattern. */
-typedef struct more_step {
-    uint64_t wait;
-    char what;
-    const char *input, *expect;
-} more_step;
-
-static ocm_session *more_s;
-static uint64_t more_now, more_until;
-static char more_token[64];
-
-static void more_put(char *out, const char *format, ocm_view v)
-{
-    sprintf(out + strlen(out), format, (int)v.len, v.len ? (const char *)v.ptr : "");
-}
-
-/* All that the session does now, as text. */
-static void more_pull(char *out)
-{
-    static const char *const words[] = {
-        "connect", "request", "disconnect", "", "entered", "", "", "", "notice %.*s",
-        "refused %.*s", "unknown %.*s", "", "outage %.*s", "no udp", "back", "end"};
-    ocm_action a;
-    ocm_datagram d;
-    char *at;
-    *out = 0;
-    while (ocm_session_next(more_s, more_now, &a)) {
-        if (*out) strcat(out, "; ");
-        at = out + strlen(out);
-        if (a.kind == OCM_DO_SEND) {
-            if (CHECK(ocm_datagram_decode(a.text.ptr, a.text.len, &d) > 0)) {
-                CHECK(is(d.room, "lobby") && is(d.token, more_token));
-                more_put(out, "send %.*s", d.payload);
-            }
-        } else if (a.kind == OCM_SHOW_MESSAGE) {
-            more_put(out, a.own ? "(own) %.*s: " : "%.*s: ", a.name);
-            more_put(out, "%.*s", a.text);
-        } else if (a.kind == OCM_SHOW_JOINED || a.kind == OCM_SHOW_LEFT) {
-            more_put(out, a.kind == OCM_SHOW_JOINED ? "+%.*s" : "-%.*s", a.name);
-        } else if (a.kind == OCM_SHOW_MISSED) {
-            sprintf(at, "missed %lu", (unsigned long)a.count);
-        } else if (a.kind == OCM_END) {
-            sprintf(at, "end %d %d", a.end, a.status);
-            if (a.text.len) more_put(out, " %.*s", a.text);
-        } else {
-            more_put(out, words[a.kind], a.text);
-        }
-        for (; *at; at++)
-            if (*at == '\n') *at = '^';
-    }
-    more_until = a.until;
-    CHECK(more_until > more_now);
-}
-
-static void more_do(const more_step *step)
-{
-    uint8_t bytes[OCM_FRAME_MAX], *c;
-    ocm_view input = ocm_text(step->input);
-    int n = 0;
-    more_now += step->wait;
-    if (step->what == 'c') ocm_session_connected(more_s, ocm_text("10.0.0.1"), 4000, more_now);
-    if (step->what == 'x') ocm_session_received(more_s, NULL, 0, more_now);
-    if (step->what == 's') CHECK(ocm_session_say(more_s, input) == 1);
-    if (step->what == 'l') ocm_session_leave(more_s);
-    if (step->what == 'a')
-        n = ocm_frame_encode(bytes, sizeof bytes, OCM_JOIN, 2, view(NULL, 0), input);
-    if (step->what == 'd')
-        n = ocm_datagram_encode(bytes, sizeof bytes, ocm_text("lobby"), ocm_text(more_token),
-                                input);
-    if (step->what == 'b') memcpy(bytes, input.ptr, (size_t)(n = (int)input.len));
-    CHECK(n >= 0);
-    c = copy(bytes, (size_t)n);
-    if (step->what == 'a') ocm_session_received(more_s, c, (size_t)n, more_now);
-    if (step->what == 'd' || step->what == 'b')
-        CHECK(ocm_session_datagram(more_s, c, (size_t)n, more_now) == 1);
-    free(c);
-}
-
-static void more_begin(int want)
-{
-    more_s = (ocm_session *)allocate(sizeof *more_s);
-    more_now = 1000;
-    strcpy(more_token, "t");
-    CHECK(ocm_session_open(more_s, want, ocm_text("lobby"), ocm_text("bob"), ocm_text("")) == 1);
-}
-
-static void more_end(void)
-{
-    free(more_s);
-    row = "";
-}
-
-static void more_play(int want, const more_step *step, size_t count)
-{
-    static char got[65536];
-    more_begin(want);
-    for (; count--; step++) {
-        row = step->input;
-        more_do(step);
-        more_pull(got);
-        if (!CHECK(reg_like(got, strlen(got), step->expect)))
-            printf("   should: %s\n   does:   %s\n", step->expect, got);
-    }
-    more_end();
-}
-
-#define MORE_PLAY(want, steps) more_play(want, steps, COUNT(steps))
-#define MORE_LEVEL_0 "{\"status\":200,\"token\":\"t\"}"
-#define MORE_LEVEL_1(rest) "{\"status\":200,\"token\":\"t\",\"ocm\":1,\"log\":9," rest "}"
-
-static void more_refusals(void)
-{
-    static const more_step full[] = {
-        {0, '-', "", "connect"}, {0, 'c', "", "request"},
-        {0, 'a', "{\"status\":503,\"message\":\"no\"}", "disconnect; end 11 503 no"}};
-    static const more_step bell[] = {
-        {0, '-', "", "connect"}, {0, 'c', "", "request"},
-        {0, 'a', "{\"status\":400,\"message\":\"n\\u0007o\"}", "disconnect; end 12 400"}};
-    static more_step race[64];
-    size_t i, n = 0;
-    MORE_PLAY(OCM_JOIN_OR_CREATE, full);
-    MORE_PLAY(OCM_JOIN, bell);
-    for (n = 255; n < 258; n++) { /* more words than there is a place for are none */
-        static const more_step asks[] = {{0, '-', "", "connect"}, {0, 'c', "", "request"}};
-        more_step steps[3];
-        char words[258] = "", answer[400], end[400];
-        memset(words, 'w', n);
-        words[n] = 0;
-        sprintf(answer, "{\"status\":401,\"message\":\"%s\"}", words);
-        sprintf(end, "disconnect; end 10 401%s%s", n > 256 ? "" : " ", n > 256 ? "" : words);
-        memcpy(steps, asks, sizeof asks);
-        steps[2] = (more_step){0, 'a', answer, end};
-        MORE_PLAY(OCM_JOIN, steps);
-    }
-    n = 0;
-    race[n++] = full[0];
-    for (i = 0; i < 9; i++) {
-        static const more_step connected = {0, 'c', "", "request"};
-        static const char *const answers[] = {"{\"status\":404}", "{\"status\":409}"};
-        more_step refused = {0, 'a', "", "disconnect; connect"};
-        refused.input = answers[i % 2];
-        if (i == 8) refused.expect = "disconnect; end 7 404";
-        race[n++] = connected;
-        race[n++] = refused;
-    }
-    more_play(OCM_JOIN_OR_CREATE, race, n);
-}
-
-/* A frame as long as one may be, and a byte more than that. */
-static void more_flood_of_an_answer(void)
-{
-    static const uint8_t part[OCM_HEADER_LEN + OCM_PAYLOAD_MAX] = {255, 1, 1, [30] = 16};
-    static char got[65536];
-    size_t first;
-    for (first = 0; first < 3; first++) {
-        more_begin(OCM_JOIN);
-        more_pull(got);
-        ocm_session_connected(more_s, ocm_text("10.0.0.1"), 4000, more_now);
-        more_pull(got);
-        ocm_session_received(more_s, part, OCM_FRAME_MAX - 256, more_now);
-        more_pull(got);
-        CHECK(!*got);
-        ocm_session_received(more_s, part, 255 + first, more_now);
-        more_pull(got);
-        CHECK(strcmp(got, first < 2 ? "" : "disconnect; end 6 0") == 0);
-        more_end();
-    }
-}
-
-/* Answers to a session that comes back: a longer token than the one for which its messages were
-   measured is none; a server may have forgotten level 1; what is read of another log waits until
-   the old one is read out. */
-static void more_coming_back(void)
-{
-    static const more_step steps[] = {
-        {0, '-', "", "connect"}, {0, 'c', "", "request"},
-        {0, 'a', MORE_LEVEL_1("\"seq\":1"), "disconnect; entered; send *"},
-        {10000, '-', "", "send *"}};
-    static const struct { const char *token, *rest, *expect; int taken; } back[] = {
-        {"0123456789abcdef0123456789abcdef", "\"ocm\":1,\"log\":9", "disconnect; send *", 1},
-        {"0123456789abcdef0123456789abcdef0", "\"ocm\":1,\"log\":9", "disconnect", 0},
-        {"t", "\"ocm\":1,\"log\":9", "disconnect; send *", 1},
-        {"t", "\"log\":9", "disconnect", 0},
-        {"u", "\"ocm\":1,\"log\":10", "disconnect; send *", 0}};
-    static char got[65536];
-    uint8_t d[100];
-    char answer[200];
-    size_t i, k;
-    for (i = 0; i < COUNT(back); i++) {
-        more_begin(OCM_JOIN);
-        for (k = 0; k < COUNT(steps); k++) {
-            more_do(&steps[k]);
-            more_pull(got);
-        }
-        for (k = 0; k < 40 && strstr(got, "connect") == NULL; k++) {
-            more_now += 1000;
-            more_pull(got);
-        }
-        more_do(&(more_step){0, 'c', "", ""});
-        more_pull(got);
-        CHECK(strcmp(got, "request") == 0);
-        sprintf(answer, "{\"status\":200,\"token\":\"%s\",%s,\"seq\":2}", back[i].token,
-                back[i].rest);
-        strcpy(more_token, back[i].token);
-        more_do(&(more_step){0, 'a', answer, ""});
-        k = (size_t)ocm_datagram_encode(d, sizeof d, ocm_text("lobby"), ocm_text(more_token),
-                                        ocm_text("{}"));
-        CHECK(ocm_session_datagram(more_s, d, k, more_now) == back[i].taken);
-        more_pull(got);
-        if (!CHECK(reg_like(got, strlen(got), back[i].expect)))
-            printf("   %s: does: %s\n", back[i].rest, got);
-        more_end();
-    }
-}
-
-static void more_level_0(void)
-{
-    static const more_step steps[] = {
-        {0, '-', "", "connect"}, {0, 'c', "", "request"},
-        {0, 'a', MORE_LEVEL_0, "disconnect; entered"},
-        {0, 'b', "{", ""}, {0, 'b', "", ""}, {0, 'b', "\"\"", "notice "},
-        {0, 'b', "\"hi\"", "notice hi"},
-        {0, 'b', "{\"sender\":\"al\",\"message\":\"hi\"}", "al: hi"},
-        {0, 'b', "{\"sender\":\"bob\",\"message\":\"hi\"}", "(own) bob: hi"},
-        {0, 'b', "{\"sender\":\"al\",\"message\":\"\"}", ""},
-        {0, 'd', "{\"sender\":\"al\",\"message\":\"ho\"}", "al: ho"},
-        {0, 'b', "\"a\\u0007\"", ""}, {0, 'b', "{\"sender\":\"a\\u0007\",\"message\":\"x\"}", ""},
-        {0, 'b', "{\"sender\":\"al\",\"username\":\"\\u009b\",\"message\":\"x\"}", ""},
-        {0, 'b', "{\"sender\":\"al\",\"message\":\"\\u001b\"}", ""},
-        {0, 's', "yo", "send {\"sender\":\"bob\",\"message\":\"yo\"}"},
-        {3600000, '-', "", ""},
-        {0, 'l', "", "send {*\"operation\":2*}; end 1 0"}};
-    static char got[65536];
-    char message[64];
-    int i;
-    MORE_PLAY(OCM_JOIN, steps);
-    more_begin(OCM_JOIN);
-    for (i = 0; i < 3; i++) {
-        more_do(&steps[i]);
-        more_pull(got);
-    }
-    for (i = 0; i < 70; i++) { /* nobody pulls: as many wait as there are places */
-        sprintf(message, "\"%d\"", i);
-        more_do(&(more_step){0, 'b', message, ""});
-    }
-    more_pull(got);
-    CHECK(strncmp(got, "notice 0; notice 1; ", 20) == 0);
-    CHECK(strstr(got, "notice 63") && !strstr(got, "notice 64"));
-    CHECK(ocm_session_datagram(more_s, (const uint8_t *)"\0\0\"x\"", 5, more_now) == 1);
-    more_pull(got);
-    CHECK(strcmp(got, "notice x") == 0);
-    CHECK(ocm_session_datagram(more_s, (const uint8_t *)"\0\1\"x\"", 5, more_now) == 1);
-    CHECK(ocm_session_datagram(more_s, (const uint8_t *)"\1\0r\"x\"", 6, more_now) == 1);
-    more_pull(got);
-    CHECK(!*got);
-    more_do(&(more_step){0, 'b', "{\"sender\":\"system\",\"operation\":3,\"reason\":\"host\","
-                                 "\"message\":\"bye\"}", ""});
-    more_pull(got);
-    CHECK(strcmp(got, "end 3 0 bye") == 0);
-    more_end();
-}
-
-/* Entries that are lost are counted; the own notice, which nobody is shown, is not. */
-static void more_missed(void)
-{
-    static const more_step steps[] = {
-        {0, '-', "", "connect"}, {0, 'c', "", "request"},
-        {0, 'a', MORE_LEVEL_1("\"seq\":1"), "disconnect; entered; send *"},
-        {10000, '-', "", "no udp; connect"}, {0, 'c', "", "request"},
-        {0, 'a', "{\"status\":200,\"token\":\"t2\",\"ocm\":1,\"log\":9,\"seq\":5}",
-         "disconnect; send *"},
-        {0, 'd', "{\"sender\":\"system\",\"operation\":6,\"seq\":10,\"first\":8,\"id\":0}",
-         "missed 5*"}};
-    static char got[65536];
-    size_t i;
-    more_begin(OCM_JOIN);
-    for (i = 0; i < COUNT(steps); i++) {
-        row = steps[i].input;
-        if (i + 2 == COUNT(steps)) strcpy(more_token, "t2");
-        more_do(&steps[i]);
-        more_pull(got);
-        if (!CHECK(reg_like(got, strlen(got), steps[i].expect))) printf("   does: %s\n", got);
-    }
-    more_end();
-}
-
 /* What a list request does not have is not written. */
 static void more_list_requests(void)
 {
@@ -4464,6 +4201,44 @@ static void more_list_requests(void)
             CHECK(is(view(out + OCM_HEADER_LEN, (size_t)n - OCM_HEADER_LEN), row));
     }
     row = "";
+}
+
+/* Each byte of the seed matters to both halves of a token, and to the number of a log. */
+static void more_seed(void)
+{
+    uint8_t key[32] = {0}, first[64], bytes[1024], *memory;
+    const ocm_limits limits = {.rooms = 1, .members = 1, .log = 65536};
+    ocm_addr from = reg_loopback(1);
+    ocm_conn *conn = (ocm_conn *)allocate(sizeof *conn);
+    int i;
+    memory = (uint8_t *)allocate(ocm_registry_size(&limits));
+    for (i = -1; i < 32; i++) {
+        const char *token, *log;
+        ocm_registry *g;
+        ocm_io io;
+        if (i >= 0) key[i] = 1;
+        g = ocm_registry_init(memory, &limits, key);
+        if (i >= 0) key[i] = 0;
+        ocm_conn_open(conn, &from, 1000);
+        ocm_conn_received(conn, bytes, reg_frame(bytes, OCM_CREATE, 0, "lobby",
+                                                 "{\"username\":\"a\",\"ocm\":1}"), 1000);
+        ocm_conn_next(conn, g, 1000, &io);
+        if (!CHECK(io.status == 201 && io.send.len < sizeof bytes)) break;
+        memcpy(bytes, io.send.ptr, io.send.len);
+        bytes[io.send.len] = 0;
+        token = strstr((char *)bytes + io.send.len - 120, "\"token\":\"");
+        log = strstr((char *)bytes + io.send.len - 60, "\"log\":");
+        if (!CHECK(token && log)) break;
+        if (i < 0) {
+            memcpy(first, token + 9, 32);
+            memcpy(first + 32, log + 6, 12);
+        }
+        CHECK((memcmp(first, token + 9, 16) == 0) == (i < 0));
+        CHECK((memcmp(first + 16, token + 25, 16) == 0) == (i < 0));
+        CHECK((memcmp(first + 32, log + 6, 12) == 0) == (i < 0));
+    }
+    free(memory);
+    free(conn);
 }
 
 /* A digit of a token tells nothing about any other one. */
@@ -4494,89 +4269,49 @@ static void more_tokens(void)
     reg_end();
 }
 
-/* A position every third of a short `idle`, every 25 s of a long one, and of one that is absurd. */
-static void more_keep_alive(void)
-{
-    static const struct { const char *idle; uint64_t every; } cases[] = {
-        {"3", 1000}, {"30", 10000}, {"74", 24666}, {"75", 25000}, {"76", 25000}, {"0", 25000},
-        {"86399", 25000}, {"9007199254740991", 25000}};
-    static char got[65536];
-    char answer[200];
-    size_t i;
-    for (i = 0; i < COUNT(cases); i++) {
-        uint64_t sent, k;
-        row = cases[i].idle;
-        more_begin(OCM_JOIN);
-        more_pull(got);
-        more_do(&(more_step){0, 'c', "", ""});
-        more_pull(got);
-        sprintf(answer, MORE_LEVEL_1("\"seq\":1,\"idle\":%s"), row);
-        more_do(&(more_step){0, 'a', answer, ""});
-        more_pull(got);
-        more_do(&(more_step){0, 'd', "{\"sender\":\"system\",\"operation\":1,\"username\":\"bob\","
-                                     "\"message\":\"bob joined\",\"seq\":1}", ""});
-        more_do(&(more_step){0, 'd', "{\"sender\":\"system\",\"operation\":6,\"seq\":1,\"first\":1,"
-                                     "\"id\":0}", ""});
-        more_pull(got);
-        for (k = 0; k < 4; k++) { /* each is answered by a status; the first may be the tail's */
-            sent = more_now;
-            more_now = more_until;
-            more_pull(got);
-            CHECK(strncmp(got, "send ", 5) == 0);
-            if (k > 0) CHECK(more_now - sent == cases[i].every);
-            more_do(&(more_step){0, 'd', "{\"sender\":\"system\",\"operation\":6,\"seq\":1,"
-                                         "\"first\":1,\"id\":0}", ""});
-            more_pull(got);
-        }
-        more_end();
-    }
-}
-
-/* A datagram longer than any server may send, full of escapes: what is under way stays whole. */
-static void more_large_datagram(void)
-{
-    static const more_step steps[] = {
-        {0, '-', "", ""}, {0, 'c', "", ""}, {0, 's', "hello", ""},
-        {0, 'a', MORE_LEVEL_1("\"seq\":1"), ""}};
-    static const char begin[] = "{\"sender\":\"al\",\"seq\":2,\"message\":\"";
-    static char got[65536];
-    size_t len = 60000, head, i;
-    uint8_t *p = (uint8_t *)allocate(len);
-    more_begin(OCM_JOIN);
-    for (i = 0; i < COUNT(steps); i++) {
-        more_do(&steps[i]);
-        more_pull(got);
-    }
-    CHECK(reg_like(got, strlen(got), "disconnect; entered; send *hello*"));
-    head = reg_header("lobby", "t", p);
-    memcpy(p + head, begin, sizeof begin - 1);
-    for (i = head + sizeof begin - 1; i + 4 < len; i += 2) memcpy(p + i, "\\\\", 2);
-    memcpy(p + i, "\"}", 2);
-    ocm_session_datagram(more_s, p, i + 2, more_now);
-    more_now += 1000;
-    more_pull(got);
-    CHECK(reg_like(got, strlen(got), "send *{\"message\":\"hello\",\"id\":1}^*"));
-    free(p);
-    more_end();
-}
-
-#define MORE_TESTS \
+#define REGISTRY_TESTS \
+    {"outcomes", test_outcomes}, \
+    {"requests_in_pieces", test_requests_in_pieces}, \
+    {"one_answer_a_call", test_one_answer_a_call}, {"request_too_large", test_request_too_large}, \
+    {"silence", test_silence}, {"unread_answer", test_unread_answer}, \
+    {"half_close", test_half_close}, {"undo", test_undo}, \
+    {"undo_of_a_return", test_undo_of_a_return}, {"lists", test_lists}, \
+    {"list_cut", test_list_cut}, {"guessing", test_guessing}, {"many_guess", test_many_guess}, \
+    {"relay", test_relay}, {"operations", test_operations}, {"leaving", test_leaving}, \
+    {"host_leaves", test_host_leaves}, {"stop", test_stop}, {"idle", test_idle}, \
+    {"level_1_speaks", test_level_1_speaks}, {"failed_sends", test_failed_sends}, \
+    {"failed_later", test_failed_later}, {"rejected", test_rejected}, \
+    {"too_long", test_too_long}, {"rate", test_rate}, {"rate_of_batches", test_rate_of_batches}, \
+    {"strangers", test_strangers}, {"addresses", test_addresses}, {"slots", test_slots}, \
+    {"limits", test_limits}, {"default_limits", test_default_limits}, \
+    {"full_room", test_full_room}, {"fairness", test_fairness}, {"positions", test_positions}, \
+    {"pause", test_pause}, {"ids", test_ids}, {"batches", test_batches}, {"probe", test_probe}, \
+    {"overwritten", test_overwritten}, {"nothing_is_overwritten", test_nothing_is_overwritten}, \
+    {"coming_back", test_coming_back}, {"coming_back_locked", test_coming_back_locked}, \
+    {"numbers", test_numbers}, {"until", test_until}, {"clock", test_clock}, \
+    {"storm", test_storm}, {"repeats", test_repeats}, {"many", test_many}, \
     {"more_overwritten_ahead", more_overwritten_ahead}, \
-    {"more_entries_apart", more_entries_apart}, {"more_words_kept", more_words_kept}, \
-    {"more_origins", more_origins}, {"more_long_and_fast", more_long_and_fast}, \
-    {"more_list_of_members", more_list_of_members}, {"more_end_waits", more_end_waits}, \
+    {"more_entries_apart", more_entries_apart}, \
+    {"more_words_kept", more_words_kept}, \
+    {"more_origins", more_origins}, \
+    {"more_long_and_fast", more_long_and_fast}, \
+    {"more_list_of_members", more_list_of_members}, \
+    {"more_end_waits", more_end_waits}, \
     {"more_list_without_mark", more_list_without_mark}, \
     {"more_guesses_everywhere", more_guesses_everywhere}, \
-    {"more_oldest_guess", more_oldest_guess}, {"more_guesses_again", more_guesses_again}, \
-    {"more_answer_not_taken", more_answer_not_taken}, {"more_no_position", more_no_position}, \
-    {"more_batch_limit", more_batch_limit}, {"more_due_among_pending", more_due_among_pending}, \
+    {"more_oldest_guess", more_oldest_guess}, \
+    {"more_guesses_again", more_guesses_again}, \
+    {"more_answer_not_taken", more_answer_not_taken}, \
+    {"more_no_position", more_no_position}, \
+    {"more_batch_limit", more_batch_limit}, \
+    {"more_due_among_pending", more_due_among_pending}, \
     {"more_answer_too_late", more_answer_too_late}, \
-    {"more_too_large_second", more_too_large_second}, {"more_refusals", more_refusals}, \
-    {"more_flood_of_an_answer", more_flood_of_an_answer}, \
-    {"more_coming_back", more_coming_back}, {"more_level_0", more_level_0}, \
-    {"more_missed", more_missed}, {"more_list_requests", more_list_requests}, \
-    {"more_tokens", more_tokens}, {"more_keep_alive", more_keep_alive}, \
-    {"more_large_datagram", more_large_datagram},
+    {"more_removed", more_removed}, \
+    {"more_return_is_life", more_return_is_life}, \
+    {"more_too_large_second", more_too_large_second}, \
+    {"more_list_requests", more_list_requests}, \
+    {"more_tokens", more_tokens}, \
+    {"more_seed", more_seed}
 
 /* ---- A simulated network ---- */
 
@@ -6182,6 +5917,408 @@ static void test_ses_hostile(void)
     net_close(w);
 }
 
+/* -- Session -- */
+
+/* A session of bob's in the lobby, step by step. what: c connected, a an answer with that payload,
+   x the connection ends, d a datagram with our header, b bare bytes, s say, l leave, - nothing.
+   What the session then does is compared with a pattern. */
+typedef struct more_step {
+    uint64_t wait;
+    char what;
+    const char *input, *expect;
+} more_step;
+
+static ocm_session *more_s;
+static uint64_t more_now, more_until;
+static char more_token[64];
+
+static void more_put(char *out, const char *format, ocm_view v)
+{
+    sprintf(out + strlen(out), format, (int)v.len, v.len ? (const char *)v.ptr : "");
+}
+
+/* All that the session does now, as text. */
+static void more_pull(char *out)
+{
+    static const char *const words[] = {
+        "connect", "request", "disconnect", "", "entered", "", "", "", "notice %.*s",
+        "refused %.*s", "unknown %.*s", "", "outage %.*s", "no udp", "back", "end"};
+    ocm_action a;
+    ocm_datagram d;
+    char *at;
+    *out = 0;
+    while (ocm_session_next(more_s, more_now, &a)) {
+        if (*out) strcat(out, "; ");
+        at = out + strlen(out);
+        if (a.kind == OCM_DO_SEND) {
+            if (CHECK(ocm_datagram_decode(a.text.ptr, a.text.len, &d) > 0)) {
+                CHECK(is(d.room, "lobby") && is(d.token, more_token));
+                more_put(out, "send %.*s", d.payload);
+            }
+        } else if (a.kind == OCM_SHOW_MESSAGE) {
+            more_put(out, a.own ? "(own) %.*s: " : "%.*s: ", a.name);
+            more_put(out, "%.*s", a.text);
+        } else if (a.kind == OCM_SHOW_JOINED || a.kind == OCM_SHOW_LEFT) {
+            more_put(out, a.kind == OCM_SHOW_JOINED ? "+%.*s" : "-%.*s", a.name);
+        } else if (a.kind == OCM_SHOW_MISSED) {
+            sprintf(at, "missed %lu", (unsigned long)a.count);
+        } else if (a.kind == OCM_END) {
+            sprintf(at, "end %d %d", a.end, a.status);
+            if (a.text.len) more_put(out, " %.*s", a.text);
+        } else {
+            more_put(out, words[a.kind], a.text);
+        }
+        for (; *at; at++)
+            if (*at == '\n') *at = '^';
+    }
+    more_until = a.until;
+    CHECK(more_until > more_now);
+}
+
+static void more_do(const more_step *step)
+{
+    uint8_t bytes[OCM_FRAME_MAX], *c;
+    ocm_view input = ocm_text(step->input);
+    int n = 0;
+    more_now += step->wait;
+    if (step->what == 'c') ocm_session_connected(more_s, ocm_text("10.0.0.1"), 4000, more_now);
+    if (step->what == 'x') ocm_session_received(more_s, NULL, 0, more_now);
+    if (step->what == 's') CHECK(ocm_session_say(more_s, input) == 1);
+    if (step->what == 'l') ocm_session_leave(more_s);
+    if (step->what == 'a')
+        n = ocm_frame_encode(bytes, sizeof bytes, OCM_JOIN, 2, view(NULL, 0), input);
+    if (step->what == 'd')
+        n = ocm_datagram_encode(bytes, sizeof bytes, ocm_text("lobby"), ocm_text(more_token),
+                                input);
+    if (step->what == 'b') memcpy(bytes, input.ptr, (size_t)(n = (int)input.len));
+    CHECK(n >= 0);
+    c = copy(bytes, (size_t)n);
+    if (step->what == 'a') ocm_session_received(more_s, c, (size_t)n, more_now);
+    if (step->what == 'd' || step->what == 'b')
+        CHECK(ocm_session_datagram(more_s, c, (size_t)n, more_now) == 1);
+    free(c);
+}
+
+static void more_begin(int want)
+{
+    more_s = (ocm_session *)allocate(sizeof *more_s);
+    memset((void *)more_s, 0xA5, sizeof *more_s);
+    more_now = 1000;
+    strcpy(more_token, "t");
+    CHECK(ocm_session_open(more_s, want, ocm_text("lobby"), ocm_text("bob"), ocm_text("")) == 1);
+}
+
+static void more_end(void)
+{
+    free(more_s);
+    row = "";
+}
+
+static void more_play(int want, const more_step *step, size_t count)
+{
+    static char got[65536];
+    more_begin(want);
+    for (; count--; step++) {
+        row = step->input;
+        more_do(step);
+        more_pull(got);
+        if (!CHECK(reg_like(got, strlen(got), step->expect)))
+            printf("   should: %s\n   does:   %s\n", step->expect, got);
+    }
+    more_end();
+}
+
+#define MORE_PLAY(want, steps) more_play(want, steps, COUNT(steps))
+#define MORE_LEVEL_0 "{\"status\":200,\"token\":\"t\"}"
+#define MORE_LEVEL_1(rest) "{\"status\":200,\"token\":\"t\",\"ocm\":1,\"log\":9," rest "}"
+
+static void more_refusals(void)
+{
+    static const more_step full[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', "{\"status\":503,\"message\":\"no\"}", "disconnect; end 11 503 no"}};
+    static const more_step bell[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', "{\"status\":400,\"message\":\"n\\u0007o\"}", "disconnect; end 12 400"}};
+    static const more_step other[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', "{\"status\":300,\"token\":\"t\"}", "disconnect; end 12 300"}};
+    static more_step race[64];
+    size_t i, n = 0;
+    MORE_PLAY(OCM_JOIN_OR_CREATE, full);
+    MORE_PLAY(OCM_JOIN, bell);
+    MORE_PLAY(OCM_JOIN, other);
+    for (n = 255; n < 258; n++) { /* more words than there is a place for are none */
+        static const more_step asks[] = {{0, '-', "", "connect"}, {0, 'c', "", "request"}};
+        more_step steps[3];
+        char words[258] = "", answer[400], end[400];
+        memset(words, 'w', n);
+        words[n] = 0;
+        sprintf(answer, "{\"status\":401,\"message\":\"%s\"}", words);
+        sprintf(end, "disconnect; end 10 401%s%s", n > 256 ? "" : " ", n > 256 ? "" : words);
+        memcpy(steps, asks, sizeof asks);
+        steps[2] = (more_step){0, 'a', answer, end};
+        MORE_PLAY(OCM_JOIN, steps);
+    }
+    n = 0;
+    race[n++] = full[0];
+    for (i = 0; i < 9; i++) {
+        static const more_step connected = {0, 'c', "", "request"};
+        static const char *const answers[] = {"{\"status\":404}", "{\"status\":409}"};
+        more_step refused = {0, 'a', "", "disconnect; connect"};
+        refused.input = answers[i % 2];
+        if (i == 8) refused.expect = "disconnect; end 7 404";
+        race[n++] = connected;
+        race[n++] = refused;
+    }
+    more_play(OCM_JOIN_OR_CREATE, race, n);
+}
+
+/* A frame as long as one may be, and a byte more than that. */
+static void more_flood_of_an_answer(void)
+{
+    static const uint8_t part[OCM_HEADER_LEN + OCM_PAYLOAD_MAX] = {255, 1, 1, [30] = 16};
+    static char got[65536];
+    size_t first;
+    for (first = 0; first < 3; first++) {
+        more_begin(OCM_JOIN);
+        more_pull(got);
+        ocm_session_connected(more_s, ocm_text("10.0.0.1"), 4000, more_now);
+        more_pull(got);
+        ocm_session_received(more_s, part, OCM_FRAME_MAX - 256, more_now);
+        more_pull(got);
+        CHECK(!*got);
+        ocm_session_received(more_s, part, 255 + first, more_now);
+        more_pull(got);
+        CHECK(strcmp(got, first < 2 ? "" : "disconnect; end 6 0") == 0);
+        more_end();
+    }
+}
+
+/* Answers to a session that comes back: a longer token than the one for which its messages were
+   measured is none; a server may have forgotten level 1; what is read of another log waits until
+   the old one is read out. */
+static void more_coming_back(void)
+{
+    static const more_step steps[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', MORE_LEVEL_1("\"seq\":1"), "disconnect; entered; send *"},
+        {10000, '-', "", "send *"}};
+    static const struct { const char *token, *rest, *expect; int taken; } back[] = {
+        {"0123456789abcdef0123456789abcdef", "\"ocm\":1,\"log\":9", "disconnect; send *", 1},
+        {"0123456789abcdef0123456789abcdef0", "\"ocm\":1,\"log\":9", "disconnect", 0},
+        {"t", "\"ocm\":1,\"log\":9", "disconnect; send *", 1},
+        {"t", "\"log\":9", "disconnect", 0},
+        {"u", "\"ocm\":1,\"log\":10", "disconnect; send *", 0}};
+    static char got[65536];
+    uint8_t d[100];
+    char answer[200];
+    size_t i, k;
+    for (i = 0; i < COUNT(back); i++) {
+        more_begin(OCM_JOIN);
+        for (k = 0; k < COUNT(steps); k++) {
+            more_do(&steps[k]);
+            more_pull(got);
+        }
+        for (k = 0; k < 40 && strstr(got, "connect") == NULL; k++) {
+            more_now += 1000;
+            more_pull(got);
+        }
+        more_do(&(more_step){0, 'c', "", ""});
+        more_pull(got);
+        CHECK(strcmp(got, "request") == 0);
+        sprintf(answer, "{\"status\":200,\"token\":\"%s\",%s,\"seq\":2}", back[i].token,
+                back[i].rest);
+        strcpy(more_token, back[i].token);
+        more_do(&(more_step){0, 'a', answer, ""});
+        k = (size_t)ocm_datagram_encode(d, sizeof d, ocm_text("lobby"), ocm_text(more_token),
+                                        ocm_text("{}"));
+        CHECK(ocm_session_datagram(more_s, d, k, more_now) == back[i].taken);
+        more_pull(got);
+        if (!CHECK(reg_like(got, strlen(got), back[i].expect)))
+            printf("   %s: does: %s\n", back[i].rest, got);
+        more_end();
+    }
+}
+
+static void more_level_0(void)
+{
+    static const more_step steps[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', MORE_LEVEL_0, "disconnect; entered"},
+        {0, 'b', "{", ""}, {0, 'b', "", ""}, {0, 'b', "\"\"", "notice "},
+        {0, 'b', "\"hi\"", "notice hi"},
+        {0, 'b', "{\"sender\":\"al\",\"message\":\"hi\"}", "al: hi"},
+        {0, 'b', "{\"sender\":\"bob\",\"message\":\"hi\"}", "(own) bob: hi"},
+        {0, 'b', "{\"sender\":\"al\",\"message\":\"\"}", ""},
+        {0, 'd', "{\"sender\":\"al\",\"message\":\"ho\"}", "al: ho"},
+        {0, 'b', "\"a\\u0007\"", ""}, {0, 'b', "{\"sender\":\"a\\u0007\",\"message\":\"x\"}", ""},
+        {0, 'b', "{\"sender\":\"al\",\"username\":\"\\u009b\",\"message\":\"x\"}", ""},
+        {0, 'b', "{\"sender\":\"al\",\"message\":\"\\u001b\"}", ""},
+        {0, 's', "yo", "send {\"sender\":\"bob\",\"message\":\"yo\"}"},
+        {3600000, '-', "", ""},
+        {0, 'l', "", "send {\"sender\":\"system\",\"operation\":2,\"username\":\"bob\","
+                     "\"message\":\"bob left\"}; end 1 0"}};
+    static char got[65536];
+    char message[64];
+    int i;
+    MORE_PLAY(OCM_JOIN, steps);
+    more_begin(OCM_JOIN);
+    for (i = 0; i < 3; i++) {
+        more_do(&steps[i]);
+        more_pull(got);
+    }
+    for (i = 0; i < 70; i++) { /* nobody pulls: as many wait as there are places */
+        sprintf(message, "\"%d\"", i);
+        more_do(&(more_step){0, 'b', message, ""});
+    }
+    more_pull(got);
+    CHECK(strncmp(got, "notice 0; notice 1; ", 20) == 0);
+    CHECK(strstr(got, "notice 63") && !strstr(got, "notice 64"));
+    CHECK(ocm_session_datagram(more_s, (const uint8_t *)"\0\0\"x\"", 5, more_now) == 1);
+    more_pull(got);
+    CHECK(strcmp(got, "notice x") == 0);
+    CHECK(ocm_session_datagram(more_s, (const uint8_t *)"\0\1r\"x\"", 6, more_now) == 1);
+    CHECK(ocm_session_datagram(more_s, (const uint8_t *)"\1\0r\"x\"", 6, more_now) == 1);
+    more_pull(got);
+    CHECK(!*got);
+    more_do(&(more_step){0, 'b', "{\"sender\":\"system\",\"operation\":3,\"reason\":\"host\","
+                                 "\"message\":\"bye\"}", ""});
+    CHECK(ocm_session_say(more_s, ocm_text("too late")) == OCM_E_FULL);
+    more_pull(got);
+    CHECK(strcmp(got, "end 3 0 bye") == 0);
+    more_end();
+}
+
+/* A status that claims more than was sent stops nothing; leaving is said thrice in a second. */
+static void more_leaving(void)
+{
+    static const char leave[] = "send {\"sender\":\"system\",\"operation\":2,\"username\":\"bob\","
+                                "\"message\":\"bob left\"}";
+    static const more_step begin[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', MORE_LEVEL_1("\"seq\":1"), "disconnect; entered; send *"},
+        {0, 'd', "{\"sender\":\"system\",\"operation\":1,\"username\":\"bob\",\"message\":\"x\","
+                 "\"seq\":1}", ""},
+        {0, 'd', "{\"sender\":\"system\",\"operation\":6,\"seq\":1,\"first\":1,\"id\":100}", ""},
+        {0, 's', "hi", "send {\"message\":\"hi\",\"id\":1}^"},
+        {0, 'd', "{\"sender\":\"bob\",\"message\":\"hi\",\"seq\":2,\"id\":1}", "(own) bob: hi"}};
+    more_step steps[16];
+    size_t n = COUNT(begin);
+    memcpy(steps, begin, sizeof begin);
+    steps[n++] = (more_step){0, 'l', "", leave};
+    steps[n++] = (more_step){299, '-', "", ""};
+    steps[n++] = (more_step){1, '-', "", leave};
+    steps[n++] = (more_step){299, '-', "", ""};
+    steps[n++] = (more_step){1, '-', "", leave};
+    steps[n++] = (more_step){399, '-', "", ""};
+    steps[n++] = (more_step){1, '-', "", "end 2 0"};
+    more_play(OCM_JOIN, steps, n);
+}
+
+/* What is malformed takes nobody's place. */
+static void more_malformed_entry(void)
+{
+    static const more_step steps[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', MORE_LEVEL_1("\"seq\":1"), "disconnect; entered; send *"},
+        {0, 'd', "{\"sender\":\"system\",\"operation\":1,\"username\":\"bob\",\"message\":\"x\","
+                 "\"seq\":1}", ""},
+        {0, 'd', "{\"sender\":\"al\",\"message\":\"hi\",\"seq\":2,}", ""},
+        {0, 'd', "{\"sender\":\"al\",\"message\":\"ho\",\"seq\":2}", "al: ho"}};
+    MORE_PLAY(OCM_JOIN, steps);
+}
+
+/* Entries that are lost are counted; the own notice, which nobody is shown, is not. */
+static void more_missed(void)
+{
+    static const more_step steps[] = {
+        {0, '-', "", "connect"}, {0, 'c', "", "request"},
+        {0, 'a', MORE_LEVEL_1("\"seq\":1"), "disconnect; entered; send *"},
+        {10000, '-', "", "no udp; connect"}, {0, 'c', "", "request"},
+        {0, 'a', "{\"status\":200,\"token\":\"t2\",\"ocm\":1,\"log\":9,\"seq\":5}",
+         "disconnect; send *"},
+        {0, 'd', "{\"sender\":\"system\",\"operation\":6,\"seq\":10,\"first\":8,\"id\":0}",
+         "missed 5*"}};
+    static char got[65536];
+    size_t i;
+    more_begin(OCM_JOIN);
+    for (i = 0; i < COUNT(steps); i++) {
+        row = steps[i].input;
+        if (i + 2 == COUNT(steps)) strcpy(more_token, "t2");
+        more_do(&steps[i]);
+        more_pull(got);
+        if (!CHECK(reg_like(got, strlen(got), steps[i].expect))) printf("   does: %s\n", got);
+    }
+    more_end();
+}
+
+/* A position every third of a short `idle`, every 25 s of a long one, and of one that is absurd. */
+static void more_keep_alive(void)
+{
+    static const struct { const char *idle; uint64_t every; } cases[] = {
+        {"3", 1000}, {"30", 10000}, {"74", 24666}, {"75", 25000}, {"76", 25000}, {"0", 25000},
+        {"86399", 25000}, {"9007199254740991", 25000}};
+    static char got[65536];
+    char answer[200];
+    size_t i;
+    for (i = 0; i < COUNT(cases); i++) {
+        uint64_t sent, k;
+        row = cases[i].idle;
+        more_begin(OCM_JOIN);
+        more_pull(got);
+        more_do(&(more_step){0, 'c', "", ""});
+        more_pull(got);
+        sprintf(answer, MORE_LEVEL_1("\"seq\":1,\"idle\":%s"), row);
+        more_do(&(more_step){0, 'a', answer, ""});
+        more_pull(got);
+        more_do(&(more_step){0, 'd', "{\"sender\":\"system\",\"operation\":1,\"username\":\"bob\","
+                                     "\"message\":\"bob joined\",\"seq\":1}", ""});
+        more_do(&(more_step){0, 'd', "{\"sender\":\"system\",\"operation\":6,\"seq\":1,\"first\":1,"
+                                     "\"id\":0}", ""});
+        more_pull(got);
+        for (k = 0; k < 4; k++) { /* each is answered by a status; the first may be the tail's */
+            sent = more_now;
+            more_now = more_until;
+            more_pull(got);
+            CHECK(strncmp(got, "send ", 5) == 0);
+            if (k > 0) CHECK(more_now - sent == cases[i].every);
+            more_do(&(more_step){0, 'd', "{\"sender\":\"system\",\"operation\":6,\"seq\":1,"
+                                         "\"first\":1,\"id\":0}", ""});
+            more_pull(got);
+        }
+        more_end();
+    }
+}
+
+/* A datagram longer than any server may send, full of escapes: what is under way stays whole. */
+static void more_large_datagram(void)
+{
+    static const more_step steps[] = {
+        {0, '-', "", ""}, {0, 'c', "", ""}, {0, 's', "hello", ""},
+        {0, 'a', MORE_LEVEL_1("\"seq\":1"), ""}};
+    static const char begin[] = "{\"sender\":\"al\",\"seq\":2,\"message\":\"";
+    static char got[65536];
+    size_t len = 60000, head, i;
+    uint8_t *p = (uint8_t *)allocate(len);
+    more_begin(OCM_JOIN);
+    for (i = 0; i < COUNT(steps); i++) {
+        more_do(&steps[i]);
+        more_pull(got);
+    }
+    CHECK(reg_like(got, strlen(got), "disconnect; entered; send *hello*"));
+    head = reg_header("lobby", "t", p);
+    memcpy(p + head, begin, sizeof begin - 1);
+    for (i = head + sizeof begin - 1; i + 4 < len; i += 2) memcpy(p + i, "\\\\", 2);
+    memcpy(p + i, "\"}", 2);
+    ocm_session_datagram(more_s, p, i + 2, more_now);
+    more_now += 1000;
+    more_pull(got);
+    CHECK(reg_like(got, strlen(got), "send *{\"message\":\"hello\",\"id\":1}^*"));
+    free(p);
+    more_end();
+}
+
 #define SESSION_TESTS \
     {"ses_enter", test_ses_enter}, {"ses_refused", test_ses_refused}, \
     {"ses_arguments", test_ses_arguments}, {"ses_speaking", test_ses_speaking}, \
@@ -6193,7 +6330,16 @@ static void test_ses_hostile(void)
     {"net_quiet_loss", test_net_quiet_loss}, {"net_trouble", test_net_trouble}, \
     {"net_overrun", test_net_overrun}, {"net_timeout", test_net_timeout}, \
     {"net_no_udp", test_net_no_udp}, {"net_race", test_net_race}, {"net_past", test_net_past}, \
-    {"net_leave", test_net_leave}, {"net_quiet", test_net_quiet}, {"net_cost", test_net_cost}
+    {"net_leave", test_net_leave}, {"net_quiet", test_net_quiet}, {"net_cost", test_net_cost}, \
+    {"more_refusals", more_refusals}, \
+    {"more_flood_of_an_answer", more_flood_of_an_answer}, \
+    {"more_coming_back", more_coming_back}, \
+    {"more_level_0", more_level_0}, \
+    {"more_leaving", more_leaving}, \
+    {"more_malformed_entry", more_malformed_entry}, \
+    {"more_missed", more_missed}, \
+    {"more_keep_alive", more_keep_alive}, \
+    {"more_large_datagram", more_large_datagram}
 
 /* ---- Fuzzing: a byte string is a script of inputs. Built with -DOCM_FUZZ it is libFuzzer's; the
    tests run the scripts of a small corpus, and `./test corpus DIR` writes it. ---- */
@@ -9857,7 +10003,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 #else
 
 static const struct { const char *name; void (*run)(void); } tests[] = {
-    UNIT_TESTS REGISTRY_TESTS, MORE_TESTS SESSION_TESTS, FUZZ_TESTS, RUN_TESTS TERMINAL_TESTS
+    UNIT_TESTS REGISTRY_TESTS, SESSION_TESTS, FUZZ_TESTS, RUN_TESTS TERMINAL_TESTS
 };
 
 int main(int argc, char **argv)

@@ -11,12 +11,8 @@
 #include <sys/time.h>
 #include <time.h>
 
-#ifndef MORE_TESTS
-#define MORE_TESTS
-#endif
-
 static const struct { const char *name; void (*run)(void); } core_tests[] = {
-    UNIT_TESTS REGISTRY_TESTS, MORE_TESTS SESSION_TESTS, FUZZ_TESTS
+    UNIT_TESTS REGISTRY_TESTS, SESSION_TESTS, FUZZ_TESTS
 };
 
 static int core_run(size_t i)

@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
 """Mutation test of ocm.h: would the tests notice if a line of it were wrong?
 
-    python3 .ci/mutants.py TMPDIR [COUNT|all [SEED [SECONDS]]]
+    python3 .ci/mutants.py TMPDIR [COUNT|all [SEED [SECONDS [FIRST LAST]]]]
 
 Each mutant is ocm.h with one change in its implementation: an operator, a comparison, a constant,
 a condition negated, a statement deleted. It is killed if a test of .ci/core.c fails, crashes or
 does not end; the tests stop at the first that does. What survives is compiled with -O2: if the
 object is what the unchanged header gives, the change changes nothing, and it does not count. The
-rest has to survive the tests under the sanitizers as well. COUNT mutants are drawn by lot (SEED)
-from all, and no new one is begun after SECONDS. Ends with the score and the survivors; their list
+rest has to survive the tests under the sanitizers as well. What .ci/mutants.txt explains, a line
+with a reason for each, does not count either. COUNT mutants are drawn by lot (SEED)
+from all, or from those in the lines FIRST to LAST, by what they change: an edit elsewhere does not
+draw others. No new one is begun after SECONDS. Ends with the score and the survivors; their list
 is also in TMPDIR/mutants.txt. Needs gcc with its sanitizers; tcc, if it is there, compiles faster.
 """
 import concurrent.futures
+import hashlib
 import os
-import random
 import re
 import resource
 import shutil
@@ -90,10 +92,12 @@ def all_mutants(text):
     start = text.index("\n", start) + 1
     tokens = tokens_of(text, start, text.index("#endif /* OCM_IMPLEMENTED */"))
     out = []
-    asserted = set()
+    asserted, headers = set(), set()
     for i, (_, t, _, _) in enumerate(tokens):
         if t == "OCM_ASSERT":
             asserted.update(range(i, closing(tokens, i + 1) + 2))
+        if t in ("if", "while", "for", "switch"):
+            headers.add(closing(tokens, i + 1))
     depth = 0
     begins = -1
     for i, (kind, t, b, e) in enumerate(tokens):
@@ -105,7 +109,9 @@ def all_mutants(text):
             if m and more(m.group(1)):
                 out.append((b + m.start(1), b + m.end(1), more(m.group(1))))
             continue
-        if kind == "number" and more(t):
+        size = before[1] == "[" and [k[0] for k in tokens[i - 3:i - 1]] == ["word", "word"]
+        fill = before[1] == "," and "memset" in [k[1] for k in tokens[max(0, i - 8):i]]
+        if kind == "number" and more(t) and len(t) < 12 and not size and not fill:
             out.append((b, e, more(t)))
             if int(more(t).rstrip("uUlL"), 0) > 2:
                 out.append((b, e, "0"))
@@ -125,7 +131,8 @@ def all_mutants(text):
             if condition.strip():
                 out.append((tokens[semis[0]][3], tokens[semis[1]][2], " !(" + condition + ")"))
         # Statements: from where one may begin to its semicolon, outside parentheses.
-        if depth == 0 and before[1] in (";", "{", "}", ")", "else", "do"):
+        if depth == 0 and (
+                before[1] in (";", "{", "}", "else", "do") or i - 1 in headers):
             begins = i
         if t == "(":
             depth += 1
@@ -182,7 +189,11 @@ class Bench:
             hooks += m.group(1) + ";\n"
         with open(tmp + "/hooks.h", "w") as f:
             f.write(hooks)
-        self.tests, times = {}, {}
+        self.tests, times, self.explained = {}, {}, {}
+        for line in open(".ci/mutants.txt"):
+            if line.strip() and not line.startswith("#"):
+                change, reason = line.rstrip("\n").split("  -- ")
+                self.explained[change] = reason
         self.unchanged = self.compile("whole", self.header, "same")
         for kind in ("plain", "sane"):
             self.compile("whole", self.header, kind)
@@ -232,7 +243,7 @@ class Bench:
         return self.run_core(name, kind, self.tests[kind]).returncode == 0
 
     def judge(self, name, mutant):
-        """stillborn, killed, same, or survived."""
+        """stillborn, killed, same, explained, or survived."""
         begin, end, new = mutant
         header = self.header[:begin] + new + self.header[end:]
         if self.compile(name, header, "plain") is None:
@@ -241,17 +252,21 @@ class Bench:
             return "killed"
         if self.compile(name, header, "same") == self.unchanged:
             return "same"
+        if self.change(mutant) in self.explained:
+            return "explained"
         self.compile(name, header, "sane")
         return "survived" if self.survives(name, "sane") else "killed"
 
     def describe(self, mutant):
+        return "ocm.h:%d: %s" % (self.header.count("\n", 0, mutant[0]) + 1, self.change(mutant))
+
+    def change(self, mutant):
         begin, end, new = mutant
-        line = self.header.count("\n", 0, begin) + 1
         from_line = self.header.rfind("\n", 0, begin) + 1
         to_line = self.header.find("\n", end)
         text = self.header[from_line:begin] + "[" + self.header[begin:end] + " => " + new + "]" + \
             self.header[end:to_line]
-        return "ocm.h:%d: %s" % (line, " ".join(text.split()))
+        return " ".join(text.split())
 
 
 def main():
@@ -263,11 +278,13 @@ def main():
     began = time.time()
     bench = Bench(tmp)
     mutants = all_mutants(bench.header)
-    lot = random.Random(seed)
-    lot.shuffle(mutants)
+    if len(sys.argv) > 6:
+        first, last = int(sys.argv[5]), int(sys.argv[6])
+        mutants = [m for m in mutants if first <= bench.header.count("\n", 0, m[0]) + 1 <= last]
+    mutants.sort(key=lambda m: hashlib.sha1(("%d %s" % (seed, bench.change(m))).encode()).digest())
     if count != "all":
         mutants = mutants[:int(count)]
-    found = {"stillborn": [], "killed": [], "same": [], "survived": []}
+    found = {"stillborn": [], "killed": [], "same": [], "explained": [], "survived": []}
     lock = threading.Lock()
     names = {}
 
@@ -295,9 +312,10 @@ def main():
     score = 100.0 * killed / total if total else 0.0
     for mutant in survived:
         print(bench.describe(mutant))
-    print("%d mutants in %d s: %d killed, %d survived, %d change nothing, %d do not compile" %
-          (total + len(found["same"]) + len(found["stillborn"]), time.time() - began, killed,
-           len(survived), len(found["same"]), len(found["stillborn"])))
+    print("%d mutants in %d s: %d killed, %d survived, %d change nothing, %d explained, "
+          "%d do not compile" %
+          (sum(len(of) for of in found.values()), time.time() - began, killed, len(survived),
+           len(found["same"]), len(found["explained"]), len(found["stillborn"])))
     print("score %.1f %%" % score)
     return 0 if score >= 95 else 1
 
