@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -22,7 +23,7 @@
 #include <unistd.h>
 
 enum { ACCEPT, BIND, CONNECT, DUP2, FCNTL, GETADDRINFO, GETSOCKNAME, GETSOCKOPT, LISTEN,
-       MALLOC, OPEN, READ, REALLOC, RECV, RECVFROM, RECVMSG, SELECT, SEND, SENDMSG, SENDTO,
+       MALLOC, OPEN, POLL, READ, REALLOC, RECV, RECVFROM, RECVMSG, SELECT, SEND, SENDMSG, SENDTO,
        SETSOCKOPT, SOCKET, TCGETATTR, TCSETATTR, WRITE, CALLS };
 
 #define SHORT (-1) /* no error: half of what was asked for */
@@ -95,6 +96,7 @@ WRAP(DUP2, dup2, (int a, int b), (a, b))
 WRAP(GETSOCKNAME, getsockname, (int s, struct sockaddr *a, socklen_t *n), (s, a, n))
 WRAP(GETSOCKOPT, getsockopt, (int s, int l, int o, void *v, socklen_t *n), (s, l, o, v, n))
 WRAP(LISTEN, listen, (int s, int n), (s, n))
+WRAP(POLL, poll, (struct pollfd *p, nfds_t n, int ms), (p, n, ms))
 WRAP(SELECT, select, (int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *t), (n, r, w, e, t))
 WRAP(SETSOCKOPT, setsockopt, (int s, int l, int o, const void *v, socklen_t n), (s, l, o, v, n))
 WRAP(SOCKET, socket, (int d, int t, int p), (d, t, p))

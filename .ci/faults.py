@@ -22,8 +22,8 @@ from chat import Refused, Server, chat, check, chat_works, done, new_room
 import chat as base
 
 CALLS = ("accept bind connect dup2 fcntl getaddrinfo getsockname getsockopt listen malloc open "
-         "read realloc recv recvfrom recvmsg select send sendmsg sendto setsockopt socket tcgetattr "
-         "tcsetattr write").split()
+         "poll read realloc recv recvfrom recvmsg select send sendmsg sendto setsockopt socket "
+         "tcgetattr tcsetattr write").split()
 SHORT, EMPTY = -1, -2
 FOREVER = 2 ** 31 - 1
 SPIN = 20000  # system calls a second, while nothing is to be done
@@ -41,6 +41,7 @@ ERRORS = {
     "malloc": "ENOMEM",
     "realloc": "ENOMEM",
     "open": "EMFILE ENOENT ENOMEM",
+    "poll": "EINTR EINVAL ENOMEM",
     "read": "EINTR EAGAIN EIO SHORT EMPTY",
     "recv": NET + " ETIMEDOUT SHORT EMPTY",
     "recvfrom": NET + " ECONNREFUSED EHOSTUNREACH EMSGSIZE",
