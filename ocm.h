@@ -28,58 +28,40 @@ QUICK EXAMPLE: two clients and a server in one program, which carries the bytes 
     #include <stdio.h>
     #include <stdlib.h>
 
-    static ocm_registry *server;
-    static ocm_conn conn[2];
-    static ocm_session client[2];
-    static const ocm_addr addr[2] = {{{0,0,0,0,0,0,0,0,0,0,255,255,127,0,0,1}, {0}, 0, 4000, 0},
-                                     {{0,0,0,0,0,0,0,0,0,0,255,255,127,0,0,1}, {0}, 0, 4001, 0}};
-
-    static void ask(int i, ocm_view request, uint64_t now)       // TCP: there and back
-    {
-        ocm_io io;
-        ocm_conn_open(&conn[i], &addr[i], now);
-        ocm_conn_received(&conn[i], request.ptr, request.len, now);
-        for (ocm_conn_next(&conn[i], server, now, &io); io.send.len;
-             ocm_conn_next(&conn[i], server, now, &io)) {
-            ocm_session_received(&client[i], io.send.ptr, io.send.len, now);
-            ocm_conn_sent(&conn[i], io.send.len);
-        }
-    }
-
-    static void drain(int i, uint64_t now)                       // all that a client wants to do
-    {
-        ocm_action a;
-        while (ocm_session_next(&client[i], now, &a)) {
-            if (a.kind == OCM_DO_CONNECT)
-                ocm_session_connected(&client[i], ocm_text("127.0.0.1"), addr[i].port, now);
-            if (a.kind == OCM_DO_REQUEST) ask(i, a.text, now);
-            if (a.kind == OCM_DO_SEND)
-                ocm_registry_datagram(server, a.text.ptr, a.text.len, &addr[i], now);
-            if (a.kind == OCM_SHOW_MESSAGE)
-                printf("client %d sees %.*s: %.*s\n", i, OCM_S(a.name), OCM_S(a.text));
-        }
-    }
-
     int main(void)
     {
+        static ocm_session client[2];
+        static ocm_conn conn[2];
+        ocm_addr at[2] = {{{0}, {0}, 0, 4000, 0}, {{0}, {0}, 0, 4001, 0}}; // only the ports differ
         uint8_t seed[32] = {0};                                  // a real program: random bytes
-        uint64_t now;
-        ocm_event ev;
-        int i;
-        server = ocm_registry_init(malloc(ocm_registry_size(NULL)), NULL, seed);
-        for (i = 0; i < 2; i++)
-            ocm_session_open(&client[i], i == 0 ? OCM_CREATE : OCM_JOIN, ocm_text("lobby"),
-                             ocm_text(i == 0 ? "alice" : "bob"), ocm_text(""));
+        ocm_registry *server = ocm_registry_init(malloc(ocm_registry_size(NULL)), NULL, seed);
+        ocm_view room = ocm_text("lobby");
+        ocm_session_open(&client[0], OCM_CREATE, room, ocm_text("alice"), ocm_text(""));
+        ocm_session_open(&client[1], OCM_JOIN, room, ocm_text("bob"), ocm_text(""));
         ocm_session_say(&client[0], ocm_text("hello"));
         ocm_session_say(&client[1], ocm_text("hello, alice"));
-        for (now = 0; now < 1000; now += 10) {
-            drain(0, now);
-            drain(1, now);
+        for (uint64_t now = 0; now < 1000; now++) {
+            int i = now % 2;                                     // one client after the other
+            ocm_action a;
+            ocm_io io;
+            ocm_event ev;
+            while (ocm_session_next(&client[i], now, &a)) {
+                ocm_view t = a.text;
+                if (a.kind == OCM_DO_CONNECT) ocm_conn_open(&conn[i], &at[i], now);
+                if (a.kind == OCM_DO_CONNECT)
+                    ocm_session_connected(&client[i], ocm_text("::"), at[i].port, now);
+                if (a.kind == OCM_DO_REQUEST) ocm_conn_received(&conn[i], t.ptr, t.len, now);
+                if (a.kind == OCM_DO_SEND) ocm_registry_datagram(server, t.ptr, t.len, &at[i], now);
+                if (a.kind == OCM_SHOW_MESSAGE)
+                    printf("client %d sees %.*s: %.*s\n", i, OCM_S(a.name), OCM_S(t));
+            }
+            ocm_conn_next(&conn[i], server, now, &io);
+            if (io.send.len) ocm_session_received(&client[i], io.send.ptr, io.send.len, now);
+            ocm_conn_sent(&conn[i], io.send.len);
             while (ocm_registry_next(server, now, &ev))
                 ocm_session_datagram(&client[ev.to.port - 4000], ev.datagram.ptr, ev.datagram.len,
                                      now);
         }
-        return 0;
     }
 
 TWO RULES
@@ -214,7 +196,7 @@ OPTIONS, to be defined before inclusion
 HOW A MESSAGE TRAVELS through a server:
     recvfrom, ocm_registry_datagram, ocmi_token_find, ocmi_hear, ocmi_hear_object,
     ocm_message_decode, ocmi_say, ocmi_log_add; and for each member: ocm_registry_next,
-    ocmi_pending_next, ocmi_send, ocmi_send_batch or ocmi_send_entry, sendto.               */
+    ocmi_pending_next, ocmi_send, ocmi_put_entry, sendto.               */
 
 #ifndef OCM_H
 #define OCM_H
@@ -581,6 +563,10 @@ OCM_API size_t ocm_session_pending(const ocm_session *s);
 
 /* -- private: complete, so that a connection and a session are plain memory; they may change -- */
 
+typedef struct ocmi_name { /* a name, a password, a token, or the server's words */
+    uint8_t len, text[OCM_NAME_MAX];
+} ocmi_name;
+
 struct ocm_conn {
     ocm_addr from, at;  /* at: where the member that it is about receives datagrams */
     int phase, half_closed, too_large, kept; /* kept: the member existed, and came back */
@@ -590,12 +576,11 @@ struct ocm_conn {
     uint64_t serial;    /* of the member */
     uint32_t member;    /* that the answer under way makes; 0: none */
     size_t in_len, used, out_at, out_first, out_len;
-    uint8_t name[OCM_NAME_MAX];
+    ocmi_name name;
     uint8_t in[OCM_FRAME_MAX], out[OCM_ANSWER_MAX];
 };
 
 typedef struct ocmi_said { /* one message of the outbox */
-    int fate;
     uint16_t len;
     uint8_t text[OCM_TEXT_MAX];
 } ocmi_said;
@@ -607,18 +592,18 @@ typedef struct ocmi_early { /* one place of the reorder buffer */
 } ocmi_early;
 
 struct ocm_session {
-    int phase, want, op, level, host, leaving;
-    int inside_before;   /* it has been in the room */
-    int removed;         /* the server has said that its token is gone */
-    unsigned outage;     /* what its user was told of an outage: as in show */
-    int heard;           /* a datagram has come since the last answer by TCP */
-    int disconnect;      /* the TCP connection is to be closed */
-    int another_log;     /* the answer was of another log: read out what is here of the old one */
-    unsigned show;       /* bit k: OCM_SHOW_ENTERED + k is to be shown */
+    ocmi_name room, name, password;
+    ocmi_name token;     /* empty until the room is entered */
+    int phase, op, level;
+    int may_create;      /* if there is no such room: the host, or if its user wished so */
+    int deaf;            /* its token is gone, or the old log is not read out: hears no datagram */
+    int outage;          /* the worst that its user was told of an outage, or 0 */
+    int leaving;         /* 1: its user wants to; one more for each time that it was said */
+    unsigned todo;       /* bit k: an action of kind k is to be handed out */
     int status, end;
-    uint64_t retry, retry_wait; /* ms: when to connect, or to give up waiting; pause after that */
-    uint64_t refused_at; /* ms: the first refusal to come back; UINT64_MAX: none */
-    unsigned refusals;
+    uint64_t retry, retry_wait; /* ms: when to connect, or to wait no more; the next pause */
+    uint64_t refused_at; /* ms: the first refusal to come back, or OCMI_NEVER */
+    unsigned flips;      /* changes between joining and creating */
     /* reading */
     uint64_t log;        /* which log it is; 0: not told */
     uint64_t entered;    /* seq of the own notice when it entered: what is below is past */
@@ -627,28 +612,27 @@ struct ocm_session {
     uint64_t next;       /* the entry that it wants */
     uint64_t newest;     /* the newest entry that it knows of */
     uint64_t first;      /* below it nothing is held any more */
-    uint64_t missed;     /* entries that are lost, to be told */
     size_t early_count;
-    /* speaking: ids of the outbox are said_id, said_id + 1, ... */
-    uint64_t said_id, sent_id, taken;   /* the oldest; the last that was sent; that was taken */
-    uint64_t status_id, status_seq;     /* a status: so many were taken when the log was there */
+    /* speaking: the outbox has the ids from said_id on, each at said_base + id modulo its size */
+    uint64_t said_base, said_id;
+    size_t said_count;
+    uint64_t sent_id;    /* the last id that was sent */
+    uint64_t taken, taken_seq; /* the last id that was taken; the log went up to there by then */
     uint64_t lost_id;    /* messages up to this id may be in entries that it will never see */
     uint64_t hold;       /* says nothing until the log up to here is read; 0: may speak */
-    size_t said_first, said_count;
-    /* the timer */
-    uint64_t entered_at, sent_at, entry_at, fate_at, gap_at, leave_at, idle; /* ms */
-    uint64_t asked;      /* ms: since when it waits for any datagram */
-    uint64_t gap_next;   /* the entry that the last gap was about */
-    uint64_t rtt, rtt_at, rtt_id; /* ms; when a datagram was sent once; the id that answers it */
-    uint64_t position;   /* the last one that was sent, plus 1; 0: none */
-    unsigned tries;      /* datagrams since anything moved */
-    int confirmed, send_now, gap_asks, status_came, alone, leaves;
+    int alone;           /* the oldest did not fit beside the position: it goes next */
     uint64_t unknown;    /* messages without a fate, at the end */
-    /* texts */
-    uint8_t room[OCM_NAME_MAX], name[OCM_NAME_MAX], password[OCM_NAME_MAX], token[OCM_TOKEN_MAX];
-    uint8_t room_len, name_len, password_len, token_len;
-    uint8_t words[256];  /* the server's: of the end, of an outage, of a refusal */
-    size_t words_len;
+    /* the timer */
+    uint64_t entered_at, sent_at; /* ms: the last answer; the last datagram */
+    uint64_t silent_at;  /* ms: an outage, unless a datagram comes before; or OCMI_NEVER */
+    uint64_t give_up;    /* ms: to leave without waiting for fates; OCMI_NEVER: to be set */
+    uint64_t ask_at;     /* ms: to give the position because of what came or is missing */
+    uint64_t keep;       /* ms: to give it after so much silence of its own */
+    unsigned tries;      /* positions given since anything moved */
+    int status_came;     /* since that was last looked at */
+    uint64_t rtt, rtt_at; /* ms; when a datagram was sent once that has no answer, or OCMI_NEVER */
+    /* bytes */
+    ocmi_name words;     /* the server's: of the end, of an outage, of a refusal */
     uint64_t words_id;   /* the refused message that they are about */
     size_t in_len, request_len;
     uint8_t in[OCM_FRAME_MAX], out[OCM_FRAME_MAX], scratch[OCM_FRAME_MAX];
@@ -674,25 +658,32 @@ struct ocm_session {
    Bytes from outside become text here: UTF-8 that is well-formed, and free of what a terminal
    would obey. Output is written through ocmi_out, which cannot overflow. */
 
-OCM_API ocm_view ocm_text(const char *s)
+static ocm_view ocmi_view(const uint8_t *p, size_t len)
 {
-    ocm_view v;
-    v.ptr = (const uint8_t *)s;
-    v.len = strlen(s);
+    ocm_view v = {p, len};
     return v;
 }
 
-static ocm_view ocmi_view(const uint8_t *p, size_t len)
+OCM_API ocm_view ocm_text(const char *s)
 {
-    ocm_view v;
-    v.ptr = p;
-    v.len = len;
-    return v;
+    return ocmi_view((const uint8_t *)s, strlen(s));
 }
 
 static ocm_view ocmi_none(void)
 {
     return ocmi_view(NULL, 0);
+}
+
+static ocm_view ocmi_name_view(const ocmi_name *n)
+{
+    return ocmi_view(n->text, n->len);
+}
+
+static void ocmi_name_set(ocmi_name *n, ocm_view v)
+{
+    OCM_ASSERT(v.len <= OCM_NAME_MAX);
+    n->len = (uint8_t)v.len;
+    if (v.len) memcpy(n->text, v.ptr, v.len);
 }
 
 OCM_API int ocm_view_equal(ocm_view a, ocm_view b)
@@ -720,19 +711,6 @@ OCM_API int ocm_utf8_decode(const uint8_t *p, size_t len, uint32_t *c)
     return (int)n;
 }
 
-/* Characters that would break a line of text in two, or let a terminal obey a stranger. */
-static int ocmi_is_control(uint32_t c)
-{
-    return c < 0x20 || (c >= 0x7F && c <= 0x9F);
-}
-
-/* Names are shown beside other people's words: anything that could reorder or break a line is not
-   for them. */
-static int ocmi_is_layout(uint32_t c)
-{
-    return (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
-}
-
 /* Where from i on the first byte is that is not ASCII, or that JSON does not write as it is; len if
    there is none. Most text is all ASCII: to pass over it without decoding each character makes a
    message in a room of two 3 % cheaper. */
@@ -745,7 +723,9 @@ static size_t ocmi_ascii_end(const uint8_t *p, size_t i, size_t len)
 /* One pass over a text: is it well-formed, and what is in it? */
 typedef struct ocmi_scan {
     int valid;              /* UTF-8 */
-    int controls, layout;   /* control characters other than TAB; ocmi_is_layout */
+    int controls;           /* characters other than TAB that a terminal would obey */
+    int layout;             /* those that could reorder or break a line: nothing for a name, which
+                               is shown beside other people's words */
     size_t tabs, escapes;   /* TABs; characters for which JSON needs one byte more */
 } ocmi_scan;
 
@@ -762,8 +742,8 @@ static ocmi_scan ocmi_text_scan(ocm_view v)
         }
         i += (size_t)n;
         if (c == '\t') s.tabs++;
-        else if (ocmi_is_control(c)) s.controls = 1;
-        else if (ocmi_is_layout(c)) s.layout = 1;
+        else if (c < 0x20 || (c >= 0x7F && c <= 0x9F)) s.controls = 1;
+        else if ((c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069)) s.layout = 1;
         if (c == '"' || c == '\\' || c == '\t') s.escapes++;
     }
     return s;
@@ -820,11 +800,7 @@ typedef struct ocmi_out {
 
 static ocmi_out ocmi_out_open(uint8_t *p, size_t cap)
 {
-    ocmi_out o;
-    o.ptr = p;
-    o.len = 0;
-    o.cap = cap;
-    o.full = 0;
+    ocmi_out o = {p, 0, cap, 0};
     return o;
 }
 
@@ -1054,13 +1030,12 @@ static int ocmi_json_skip(const uint8_t **p, const uint8_t *end, int depth)
     ocmi_json_space(p, end);
     if (*p == end) return 0;
     open = **p;
-    if (open == '"') return ocmi_json_string(p, end, &raw);
-    if (open == 't') return ocmi_json_word(p, end, "true");
-    if (open == 'f') return ocmi_json_word(p, end, "false");
-    if (open == 'n') return ocmi_json_word(p, end, "null");
-    if (open != '{' && open != '[') return ocmi_json_number(p, end, &n, &whole);
-    if (depth == 0) return 0;
     close = open == '{' ? '}' : ']';
+    if (open == '"') return ocmi_json_string(p, end, &raw);
+    if (open != '{' && open != '[')
+        return ocmi_json_word(p, end, "true") || ocmi_json_word(p, end, "false") ||
+               ocmi_json_word(p, end, "null") || ocmi_json_number(p, end, &n, &whole);
+    if (depth == 0) return 0;
     ++*p;
     if (ocmi_json_byte(p, end, close)) return 1;
     do {
@@ -1090,25 +1065,16 @@ static void ocmi_put_fields(ocmi_out *o, const ocmi_field *f, size_t count, cons
     size_t i;
     int c = '{';
     for (i = 0; i < count; i++) {
-        const uint8_t *value = (const uint8_t *)from + f[i].at;
-        ocm_view text;
-        uint64_t n;
-        int flag;
+        const void *value = (const uint8_t *)from + f[i].at;
         if (!(has >> i & 1)) continue;
         ocmi_put_byte(o, c);
         ocmi_put_string(o, ocm_text(f[i].key));
         ocmi_put_byte(o, ':');
-        if (f[i].type == OCMI_NUMBER) {
-            memcpy(&n, value, sizeof n);
-            ocmi_put_number(o, n);
-        } else if (f[i].type == OCMI_FLAG) {
-            memcpy(&flag, value, sizeof flag);
-            ocmi_put_text(o, flag ? "true" : "false");
-        } else {
-            memcpy(&text, value, sizeof text);
-            if (f[i].type == OCMI_MAYBE && !text.len) ocmi_put_text(o, "null");
-            else ocmi_put_string(o, text);
-        }
+        if (f[i].type == OCMI_NUMBER) ocmi_put_number(o, *(const uint64_t *)value);
+        else if (f[i].type == OCMI_FLAG) ocmi_put_text(o, *(const int *)value ? "true" : "false");
+        else if (f[i].type == OCMI_TEXT || ((const ocm_view *)value)->len)
+            ocmi_put_string(o, *(const ocm_view *)value);
+        else ocmi_put_text(o, "null");
         c = ',';
     }
     if (c == '{') ocmi_put_byte(o, c);
@@ -1117,28 +1083,22 @@ static void ocmi_put_fields(ocmi_out *o, const ocmi_field *f, size_t count, cons
 static int ocmi_json_field(const uint8_t **p, const uint8_t *end, const ocmi_field *f, void *into,
                            uint8_t **scratch)
 {
-    uint8_t *value = (uint8_t *)into + f->at;
-    ocm_view text;
-    uint64_t n;
-    int whole, flag;
+    void *value = (uint8_t *)into + f->at;
+    ocm_view *text = (ocm_view *)value;
+    int whole;
     ocmi_json_space(p, end);
-    if (f->type == OCMI_NUMBER) {
-        if (!ocmi_json_number(p, end, &n, &whole) || !whole) return 0;
-        memcpy(value, &n, sizeof n);
-    } else if (f->type == OCMI_FLAG) {
-        flag = *p < end && **p == 't';
-        if (!ocmi_json_word(p, end, flag ? "true" : "false")) return 0;
-        memcpy(value, &flag, sizeof flag);
-    } else {
-        text = ocmi_none();
-        if (f->type == OCMI_MAYBE && ocmi_json_word(p, end, "null")) whole = 1;
-        else if (!ocmi_json_string(p, end, &text)) return 0;
-        if (text.len && memchr(text.ptr, '\\', text.len)) {
-            text.len = ocmi_json_unescape(text, *scratch);
-            text.ptr = *scratch;
-            *scratch += text.len;
-        }
-        memcpy(value, &text, sizeof text);
+    if (f->type == OCMI_NUMBER) return ocmi_json_number(p, end, (uint64_t *)value, &whole) && whole;
+    if (f->type == OCMI_FLAG) {
+        *(int *)value = *p < end && **p == 't';
+        return ocmi_json_word(p, end, *(int *)value ? "true" : "false");
+    }
+    *text = ocmi_none();
+    if (f->type == OCMI_MAYBE && ocmi_json_word(p, end, "null")) return 1;
+    if (!ocmi_json_string(p, end, text)) return 0;
+    if (text->len && memchr(text->ptr, '\\', text->len)) {
+        text->len = ocmi_json_unescape(*text, *scratch);
+        text->ptr = *scratch;
+        *scratch += text->len;
     }
     return 1;
 }
@@ -1147,11 +1107,10 @@ static int ocmi_json_field(const uint8_t **p, const uint8_t *end, const ocmi_fie
 static size_t ocmi_json_key(const ocmi_field *f, size_t count, ocm_view key)
 {
     uint8_t plain[128]; /* an escaped key of more bytes is none of ours */
-    size_t i;
+    size_t i = 0;
     if (key.len <= sizeof plain && key.len && memchr(key.ptr, '\\', key.len))
         key = ocmi_view(plain, ocmi_json_unescape(key, plain));
-    for (i = 0; i < count; i++)
-        if (key.len == strlen(f[i].key) && memcmp(key.ptr, f[i].key, key.len) == 0) break;
+    while (i < count && !ocm_view_equal(key, ocm_text(f[i].key))) i++;
     return i;
 }
 
@@ -1213,8 +1172,7 @@ static void ocmi_put_frame(ocmi_out *o, int op, int state, ocm_view room, size_t
     head[0] = (uint8_t)room.len;
     head[1] = (uint8_t)op;
     head[2] = (uint8_t)state;
-    for (i = 1; i <= 4; i++)
-        head[OCM_HEADER_LEN - i] = (uint8_t)((uint64_t)payload_len >> (8 * (i - 1)));
+    for (i = 0; i < 3; i++) head[OCM_HEADER_LEN - 1 - i] = (uint8_t)(payload_len >> (8 * i));
     ocmi_put(o, head, sizeof head);
     ocmi_put_view(o, room);
 }
@@ -1308,8 +1266,19 @@ static int ocmi_is_system(const ocm_message *m)
     return ocm_view_equal(m->sender, ocm_text("system"));
 }
 
-/* At level 1 a datagram holds several objects, each on a line. Takes the next line that is not
-   empty from *rest; 0 if there is none. */
+/* At level 1 a datagram holds several objects, each on a line. Adds one, or returns 0 if it does
+   not fit; the first one, right after the head, may be longer than a batch. */
+static int ocmi_put_line(ocmi_out *o, size_t head, const ocm_message *m)
+{
+    const ocmi_out before = *o;
+    ocmi_put_message(o, m);
+    ocmi_put_byte(o, '\n');
+    if (before.len == head || (!o->full && o->len <= OCM_BATCH_MAX)) return 1;
+    *o = before;
+    return 0;
+}
+
+/* Takes the next line that is not empty from *rest; 0 if there is none. */
 static int ocmi_line_next(ocm_view *rest, ocm_view *line)
 {
     while (rest->len) {
@@ -1508,7 +1477,7 @@ OCM_API size_t ocm_pick(const ocm_view *servers, size_t count, ocm_view room)
 
    Lists are doubly linked, and tables are chained, through fields inside the slots: `links` and
    `chains` are where slot 0 has its own, `stride` is the size of a slot. A link of zeros means in
-   no list, or alone in one: ocmi_listed tells which. */
+   no list, or alone in one: ocmi_in_list tells which. */
 
 typedef struct ocmi_link {
     uint32_t prev, next;
@@ -1556,7 +1525,7 @@ typedef struct ocmi_room {
     ocmi_link all, pending, quiet; /* of the open rooms; with a pass to go; waiting for a probe */
     uint32_t chain;
     uint8_t open, locked, probes;
-    uint8_t head[2 + OCM_NAME_MAX]; /* how a datagram begins: both lengths, the name */
+    ocmi_name name;
 } ocmi_room;
 
 typedef struct ocmi_member {
@@ -1567,7 +1536,7 @@ typedef struct ocmi_member {
     uint64_t stop;         /* it is sent no entry above; UINT64_MAX: it is not paused or removed */
     uint64_t position;     /* the highest that it has given */
     uint64_t taken;        /* the last id that was taken from it */
-    uint64_t heard;        /* ms: its last sign of life */
+    uint64_t expires;      /* ms: it times out then, unless it gives a sign of life */
     uint64_t spent;        /* rate: see ocmi_rate */
     uint64_t told;         /* ms: no notice before */
     uint64_t rejected;     /* the id that its notice is about, 0: none */
@@ -1578,7 +1547,7 @@ typedef struct ocmi_member {
     ocmi_link waiting; /* for its next sign of life, or in `ended` */
     uint32_t token_chain, name_chain;
     uint8_t dialect, level, fresh, status, notice, reason, failures;
-    uint8_t name_len, name[OCM_NAME_MAX];
+    ocmi_name name;
 } ocmi_member;
 
 typedef struct ocmi_origin { /* who asks, as limits count: an IPv4 address or an IPv6 /64 */
@@ -1635,8 +1604,7 @@ struct ocm_registry {
     int due_turn;  /* it is a turn of due */
     ocmi_guess guess[OCMI_GUESSES];
     uint8_t out[OCM_DATAGRAM_MAX];            /* the datagram handed out */
-    const ocmi_entry *text_of; /* the entry whose words are in text, see ocmi_entry_text */
-    uint64_t text_generation, text_seq;
+    const ocmi_entry *text_of; /* the entry whose words are in text, see ocmi_put_entry */
     size_t text_len;
     uint8_t text[OCM_DATAGRAM_MAX];
 };
@@ -1658,7 +1626,7 @@ static ocmi_link *ocmi_link_of(const ocmi_list *l, uint32_t slot)
     return (ocmi_link *)(void *)(l->links + l->stride * slot);
 }
 
-static int ocmi_listed(const ocmi_list *l, uint32_t slot)
+static int ocmi_in_list(const ocmi_list *l, uint32_t slot)
 {
     return l->head == slot || ocmi_link_of(l, slot)->prev != 0;
 }
@@ -1667,7 +1635,7 @@ static int ocmi_listed(const ocmi_list *l, uint32_t slot)
 static void ocmi_append(ocmi_list *l, uint32_t slot)
 {
     ocmi_link *link = ocmi_link_of(l, slot);
-    if (ocmi_listed(l, slot)) return;
+    if (ocmi_in_list(l, slot)) return;
     link->prev = l->tail;
     link->next = 0;
     if (l->tail) ocmi_link_of(l, l->tail)->next = slot;
@@ -1679,7 +1647,7 @@ static void ocmi_append(ocmi_list *l, uint32_t slot)
 static void ocmi_unlink(ocmi_list *l, uint32_t slot)
 {
     ocmi_link *link = ocmi_link_of(l, slot);
-    if (!ocmi_listed(l, slot)) return;
+    if (!ocmi_in_list(l, slot)) return;
     if (link->prev) ocmi_link_of(l, link->prev)->next = link->next;
     else l->head = link->next;
     if (link->next) ocmi_link_of(l, link->next)->prev = link->prev;
@@ -1734,7 +1702,7 @@ static void ocmi_carve_table(ocmi_table *t, uint8_t *mem, size_t *at, uint32_t s
     if (mem) memset(t->head, 0, sizeof(uint32_t) * heads);
 }
 
-static uint32_t ocmi_or(uint32_t value, uint32_t otherwise)
+static uint32_t ocmi_default(uint32_t value, uint32_t otherwise)
 {
     return value ? value : otherwise;
 }
@@ -1742,14 +1710,14 @@ static uint32_t ocmi_or(uint32_t value, uint32_t otherwise)
 /* Zeros are defaults. */
 static void ocmi_limits_fill(ocm_limits *l)
 {
-    l->rooms = ocmi_or(l->rooms, 1000);
-    l->members = ocmi_or(l->members, 10000);
-    l->room_size = ocmi_or(l->room_size, 1000);
-    l->origin_size = ocmi_or(l->origin_size, ocmi_or(l->members / 4, 1));
-    l->origin_joins = ocmi_or(l->origin_joins, 10);
-    l->log = ocmi_or(l->log, 4u << 20);
-    l->idle = ocmi_or(l->idle, 300);
-    l->rate = ocmi_or(l->rate, 50);
+    l->rooms = ocmi_default(l->rooms, 1000);
+    l->members = ocmi_default(l->members, 10000);
+    l->room_size = ocmi_default(l->room_size, 1000);
+    l->origin_size = ocmi_default(l->origin_size, ocmi_default(l->members / 4, 1));
+    l->origin_joins = ocmi_default(l->origin_joins, 10);
+    l->log = ocmi_default(l->log, 4u << 20);
+    l->idle = ocmi_default(l->idle, 300);
+    l->rate = ocmi_default(l->rate, 50);
     OCM_ASSERT(l->log >= 65536 && l->log <= 1u << 30);
     OCM_ASSERT(l->rooms < 1u << 30 && (size_t)l->rooms < SIZE_MAX / 4096);
     OCM_ASSERT(l->members < 1u << 30 && (size_t)l->members < SIZE_MAX / 4096);
@@ -1901,6 +1869,7 @@ static int ocmi_log_evict(ocm_registry *g)
         while (*at != g->log_tail + 1) at = &ocmi_entry_at(g, *at - 1)->chain;
         *at = e->chain;
     }
+    if (g->text_of == e) g->text_of = NULL;
     g->log_used -= e->units;
     g->log_tail += e->units;
     if (g->log_tail == g->log_units) g->log_tail = 0;
@@ -1980,16 +1949,6 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
    more, and it lives on only until its last member has been told. A member is `in` until it has a
    reason; from then on its name and token are free, and its slot waits until it has been told. */
 
-static ocm_view ocmi_room_name(const ocmi_room *r)
-{
-    return ocmi_view(r->head + 2, r->head[0]);
-}
-
-static ocm_view ocmi_member_name(const ocmi_member *m)
-{
-    return ocmi_view(m->name, m->name_len);
-}
-
 static uint64_t ocmi_table_hash(const ocm_registry *g, ocm_view text)
 {
     return ocmi_hash(g->key[OCMI_KEY_TABLES], text);
@@ -2030,7 +1989,7 @@ static int ocmi_token_equal(const uint8_t *a, const uint8_t *b)
 static uint32_t ocmi_room_find(const ocm_registry *g, ocm_view name)
 {
     uint32_t slot = *ocmi_table_at(&g->rooms, ocmi_table_hash(g, name));
-    while (slot && !ocm_view_equal(ocmi_room_name(&g->room[slot]), name))
+    while (slot && !ocm_view_equal(ocmi_name_view(&g->room[slot].name), name))
         slot = g->room[slot].chain;
     return slot;
 }
@@ -2039,7 +1998,7 @@ static uint32_t ocmi_name_find(const ocm_registry *g, uint32_t room, ocm_view na
 {
     uint32_t slot = *ocmi_table_at(&g->names, ocmi_name_hash(g, room, name));
     while (slot && (g->member[slot].room != room ||
-                    !ocm_view_equal(ocmi_member_name(&g->member[slot]), name)))
+                    !ocm_view_equal(ocmi_name_view(&g->member[slot].name), name)))
         slot = g->member[slot].name_chain;
     return slot;
 }
@@ -2052,8 +2011,9 @@ static uint32_t ocmi_token_find(const ocm_registry *g, ocm_view token, ocm_view 
     slot = *ocmi_table_at(&g->tokens, ocmi_token_hash(token.ptr));
     while (slot && !ocmi_token_equal(g->member[slot].token, token.ptr))
         slot = g->member[slot].token_chain;
-    if (slot && !ocm_view_equal(ocmi_room_name(&g->room[g->member[slot].room]), room)) return 0;
-    return slot;
+    if (!slot || ocm_view_equal(ocmi_name_view(&g->room[g->member[slot].room].name), room))
+        return slot;
+    return 0;
 }
 
 /* The origin that limits count: loopback is one, an IPv4 address is one, an IPv6 /64 is one. */
@@ -2104,9 +2064,7 @@ static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password
     r->open = 1;
     r->locked = password.len > 0;
     r->password = ocmi_hash(g->key[OCMI_KEY_PASSWORDS], password);
-    r->head[0] = (uint8_t)name.len;
-    r->head[1] = OCM_TOKEN_LEN;
-    memcpy(r->head + 2, name.ptr, name.len);
+    ocmi_name_set(&r->name, name);
     OCMI_LIST_OPEN(&r->members, g->member, in_room);
     ocmi_table_add(&g->rooms, hash, slot);
     ocmi_append(&g->open, slot);
@@ -2121,7 +2079,7 @@ static void ocmi_heard(ocm_registry *g, uint32_t slot, int fresh)
     ocmi_member *m = &g->member[slot];
     ocmi_unlink(m->fresh ? &g->fresh : &g->heard, slot);
     m->fresh = (uint8_t)fresh;
-    m->heard = g->now;
+    m->expires = g->now + (fresh ? OCMI_FRESH_MS : (uint64_t)g->limits.idle * 1000);
     ocmi_append(fresh ? &g->fresh : &g->heard, slot);
 }
 
@@ -2132,9 +2090,9 @@ static void ocmi_tell(ocm_registry *g, uint32_t slot, int operation, const char 
     ocmi_member *m = &g->member[slot];
     ocmi_out o = ocmi_out_open(words, sizeof words);
     ocm_message n = ocmi_system(operation, OCM_HAS_USERNAME | OCM_HAS_TEXT);
-    ocmi_put_view(&o, ocmi_member_name(m));
+    ocmi_put_view(&o, ocmi_name_view(&m->name));
     ocmi_put_text(&o, rest);
-    n.username = ocmi_member_name(m);
+    n.username = ocmi_name_view(&m->name);
     n.text = ocmi_view(words, o.len);
     ocmi_log_add(g, m->room, 0, &n, 0);
 }
@@ -2153,8 +2111,7 @@ static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_reques
     m->stop = UINT64_MAX;
     m->dialect = (uint8_t)q->dialect;
     m->level = q->dialect == OCM_DIALECT_JSON && q->level > 0;
-    m->name_len = (uint8_t)q->name.len;
-    memcpy(m->name, q->name.ptr, q->name.len);
+    ocmi_name_set(&m->name, q->name);
     m->serial = ++g->serial;
     m->spent = g->now * g->limits.rate;
     ocmi_token_make(g, m->token, m->serial);
@@ -2181,7 +2138,7 @@ static void ocmi_member_out(ocm_registry *g, uint32_t slot, int reason)
     m->stop = g->room[m->room].seq;
     m->status = m->notice = 0;
     ocmi_table_remove(&g->tokens, ocmi_token_hash(m->token), slot);
-    ocmi_table_remove(&g->names, ocmi_name_hash(g, m->room, ocmi_member_name(m)), slot);
+    ocmi_table_remove(&g->names, ocmi_name_hash(g, m->room, ocmi_name_view(&m->name)), slot);
     ocmi_unlink(m->fresh ? &g->fresh : &g->heard, slot);
     ocmi_unlink(&g->due, slot);
     if (--origin->members == 0)
@@ -2202,7 +2159,7 @@ static void ocmi_room_close(ocm_registry *g, uint32_t room, int reason)
     }
     r->open = 0;
     r->cursor = r->members.head;
-    ocmi_table_remove(&g->rooms, ocmi_table_hash(g, ocmi_room_name(r)), room);
+    ocmi_table_remove(&g->rooms, ocmi_table_hash(g, ocmi_name_view(&r->name)), room);
     ocmi_unlink(&g->open, room);
     ocmi_unlink(&g->quiet, room);
     g->counts.rooms--;
@@ -2243,7 +2200,7 @@ static void ocmi_member_free(ocm_registry *g, uint32_t slot)
 
 enum { OCMI_TOO_LONG = 1, OCMI_NO_TEXT, OCMI_TOO_FAST, OCMI_EMPTY }; /* a member's notice */
 
-static void ocmi_status(ocm_registry *g, uint32_t slot)
+static void ocmi_owe_status(ocm_registry *g, uint32_t slot)
 {
     if (!g->member[slot].level) return;
     g->member[slot].status = 1;
@@ -2275,7 +2232,7 @@ static int ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id)
     ocmi_member *m = &g->member[slot];
     ocmi_room *r = &g->room[m->room];
     ocmi_scan scan = ocmi_text_scan(text);
-    size_t len = r->head[0] + ocmi_escaped_len(ocmi_member_name(m)) + text.len + scan.escapes;
+    size_t len = r->name.len + ocmi_escaped_len(ocmi_name_view(&m->name)) + text.len + scan.escapes;
     int notice = !scan.valid || scan.controls ? OCMI_NO_TEXT : len > OCM_TEXT_MAX ? OCMI_TOO_LONG
                : text.len == 0 ? OCMI_EMPTY : 0;
     ocm_message n;
@@ -2286,11 +2243,11 @@ static int ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id)
     if (id) m->taken = id;
     if (notice) {
         ocmi_reject(g, slot, notice, id);
-        ocmi_status(g, slot);
+        ocmi_owe_status(g, slot);
         return 1;
     }
     n.has = OCM_HAS_SENDER | OCM_HAS_TEXT;
-    n.sender = ocmi_member_name(m);
+    n.sender = ocmi_name_view(&m->name);
     n.text = text;
     ocmi_log_add(g, m->room, slot, &n, id);
     g->counts.messages++;
@@ -2304,7 +2261,7 @@ static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
     ocmi_member *m = &g->member[slot];
     const ocmi_room *r = &g->room[m->room];
     uint64_t at, bytes = 0;
-    ocmi_status(g, slot);
+    ocmi_owe_status(g, slot);
     if (seq < m->position) return;
     if (seq > r->seq) seq = r->seq;
     m->position = seq;
@@ -2328,17 +2285,20 @@ typedef struct ocmi_hearing {
     uint64_t position; /* the last one, if positioned */
 } ocmi_hearing;
 
-/* One JSON object from a member. 0 if it has left. */
-static int ocmi_hear_object(ocm_registry *g, uint32_t slot, ocm_view json, ocmi_hearing *h)
+/* One object from a member, or one message in the text dialects. 0 if it has left. */
+static int ocmi_hear_object(ocm_registry *g, uint32_t slot, ocm_view object, ocmi_hearing *h)
 {
     uint8_t scratch[OCM_DATAGRAM_MAX];
     ocmi_member *m = &g->member[slot];
-    int good, command;
+    int json = m->dialect == OCM_DIALECT_JSON, good = 1, command;
     ocm_message n;
-    good = ocm_message_decode(json, scratch, &n) > 0;
+    memset(&n, 0, sizeof n);
+    n.text = object;
+    if (json) good = ocm_message_decode(object, scratch, &n) > 0;
     if (!m->level) n.id = 0;
     command = good && ocmi_is_system(&n) && n.has & OCM_HAS_OPERATION;
     if (command && n.operation == OCM_OP_LEFT) return 0;
+    if (!json && ocm_view_equal(object, ocm_text("[remove_chatroom]"))) return 0;
     if (h->over) return 1;
     if (!good) {
         ocmi_reject(g, slot, OCMI_NO_TEXT, 0);
@@ -2349,7 +2309,7 @@ static int ocmi_hear_object(ocm_registry *g, uint32_t slot, ocm_view json, ocmi_
     } else if (n.has & OCM_HAS_SEQ) {
         return 1; /* a server's: it is not to be made to talk to another, or to itself */
     } else if (n.id ? n.id <= m->taken : !n.text.len) { /* repeated, or empty */
-        ocmi_status(g, slot);
+        ocmi_owe_status(g, slot);
     } else if (n.id <= m->taken + 1) { /* the next, or without id; a higher one is dropped */
         if (++h->messages > 1) h->over = !ocmi_spend(&m->spent, g->now, g->limits.rate);
         if (!h->over) h->over = !ocmi_say(g, slot, n.text, n.id);
@@ -2368,15 +2328,8 @@ static int ocmi_hear(ocm_registry *g, uint32_t slot, ocm_view payload, size_t da
         if (!h.over) ocmi_reject(g, slot, OCMI_TOO_LONG, 0);
         return 1;
     }
-    if (m->dialect != OCM_DIALECT_JSON) {
-        if (ocm_view_equal(payload, ocm_text("[remove_chatroom]"))) return 0;
-        if (!payload.len) return 1;
-        if (h.over) ocmi_drop(g, slot);
-        else ocmi_say(g, slot, payload, 0);
-        return 1;
-    }
     if (h.over && payload.len) ocmi_drop(g, slot);
-    if (!h.over && !payload.len) ocmi_status(g, slot);
+    if (!h.over && !payload.len) ocmi_owe_status(g, slot);
     if (!m->level) return !payload.len || ocmi_hear_object(g, slot, payload, &h);
     while (ocmi_line_next(&payload, &line))
         if (!ocmi_hear_object(g, slot, line, &h)) return 0;
@@ -2452,7 +2405,7 @@ static const struct { const char *key, *words, *left; } ocmi_reasons[] = {
     {"", "", " left: the connection broke"},
 };
 
-static ocm_message ocmi_status_of(const ocm_registry *g, const ocmi_member *m)
+static ocm_message ocmi_status_message(const ocm_registry *g, const ocmi_member *m)
 {
     ocm_message n = ocmi_system(OCM_OP_LOG, OCM_HAS_SEQ | OCM_HAS_FIRST | OCM_HAS_ID);
     n.seq = g->room[m->room].seq;
@@ -2461,7 +2414,7 @@ static ocm_message ocmi_status_of(const ocm_registry *g, const ocmi_member *m)
     return n;
 }
 
-static ocm_message ocmi_notice(const ocmi_member *m)
+static ocm_message ocmi_notice_message(const ocmi_member *m)
 {
     static const char *const words[] = {
         "", "your message was not sent: it is too long",
@@ -2469,7 +2422,7 @@ static ocm_message ocmi_notice(const ocmi_member *m)
         "your message was not sent: you send too fast",
         "your message was not sent: it is empty"};
     ocm_message n = ocmi_system(OCM_OP_NOTICE, OCM_HAS_USERNAME | OCM_HAS_TEXT);
-    n.username = ocmi_member_name(m);
+    n.username = ocmi_name_view(&m->name);
     n.text = ocm_text(words[m->notice]);
     n.id = m->rejected;
     if (n.id) n.has |= OCM_HAS_ID;
@@ -2480,10 +2433,9 @@ static ocm_message ocmi_notice(const ocmi_member *m)
 static ocmi_out ocmi_event_open(ocm_registry *g, const ocmi_member *m)
 {
     ocmi_out o = ocmi_out_open(g->out, sizeof g->out);
-    const uint8_t *head = g->room[m->room].head;
-    if (m->dialect == OCM_DIALECT_TEXT) return o;
-    ocmi_put(&o, head, 2u + head[0]);
-    ocmi_put(&o, m->token, OCM_TOKEN_LEN);
+    if (m->dialect != OCM_DIALECT_TEXT)
+        ocmi_put_datagram_head(&o, ocmi_name_view(&g->room[m->room].name),
+                               ocmi_view(m->token, OCM_TOKEN_LEN));
     return o;
 }
 
@@ -2501,111 +2453,73 @@ static int ocmi_event_close(ocm_registry *g, uint32_t slot, const ocmi_out *o, o
     return 1;
 }
 
-/* An entry in the text dialects: the same for all their members, so it is kept for the next one. */
-static ocm_view ocmi_entry_text(ocm_registry *g, const ocmi_entry *e)
+/* An entry as its reader's dialect has it. The words of the text dialects are the same for all
+   their members, so they are kept for the next one. */
+static void ocmi_put_entry(ocm_registry *g, ocmi_out *o, const ocmi_member *m, const ocmi_entry *e)
 {
     uint8_t scratch[OCMI_ENTRY_MAX];
-    ocm_message m;
-    if (g->text_of != e || g->text_generation != e->generation || g->text_seq != e->seq) {
-        ocmi_out o = ocmi_out_open(g->text, sizeof g->text);
-        ocm_message_decode(ocmi_view(ocmi_entry_json(e), e->json_len), scratch, &m);
-        ocmi_put_words(&o, &m);
-        OCM_ASSERT(!o.full);
+    if (m->dialect == OCM_DIALECT_JSON) {
+        ocmi_put(o, ocmi_entry_json(e), m->level ? e->json_len : e->plain_len);
+        if (!m->level) ocmi_put_byte(o, '}');
+        return;
+    }
+    if (g->text_of != e) {
+        ocmi_out words = ocmi_out_open(g->text, sizeof g->text);
+        ocm_message n;
+        ocm_message_decode(ocmi_view(ocmi_entry_json(e), e->json_len), scratch, &n);
+        ocmi_put_words(&words, &n);
+        OCM_ASSERT(!words.full);
         g->text_of = e;
-        g->text_generation = e->generation;
-        g->text_seq = e->seq;
-        g->text_len = o.len;
+        g->text_len = words.len;
     }
-    return ocmi_view(g->text, g->text_len);
+    ocmi_put(o, g->text, g->text_len);
 }
 
-/* Adds a line to a batch; 0 if it does not fit. The first one may be longer. */
-static int ocmi_put_line(ocmi_out *o, size_t head, const ocm_message *m)
+/* A message from the server to this member alone, in its dialect. 0 if it is to wait for the next
+   datagram. */
+static int ocmi_put_own(ocmi_out *o, size_t head, const ocmi_member *m, const ocm_message *n)
 {
-    const ocmi_out before = *o;
-    ocmi_put_message(o, m);
-    ocmi_put_byte(o, '\n');
-    if (before.len == head || (!o->full && o->len <= OCM_BATCH_MAX)) return 1;
-    *o = before;
-    return 0;
+    if (m->level) return ocmi_put_line(o, head, n);
+    if (o->len > head) return 0;
+    if (m->dialect == OCM_DIALECT_JSON) ocmi_put_message(o, n);
+    else ocmi_put_words(o, n);
+    return 1;
 }
 
-/* For a member of level 1: as many entries as fit one datagram, and in its own turn whatever is for
-   it alone. A full one is filled up with empty lines, so that full ones are equally long, and a
-   system may send several in one call. */
-static int ocmi_send_batch(ocm_registry *g, uint32_t slot, uint64_t last, int alone, ocm_event *ev)
-{
-    ocmi_member *m = &g->member[slot];
-    ocmi_out o = ocmi_event_open(g, m);
-    size_t head = o.len;
-    ocm_message n;
-    while (m->sent < last) {
-        const ocmi_entry *e = ocmi_entry_find(g, &g->room[m->room], m->sent + 1);
-        if (o.len > head && o.len + e->json_len > OCM_BATCH_MAX) break;
-        ocmi_put(&o, ocmi_entry_json(e), e->json_len);
-        m->sent++;
-    }
-    if (m->sent < last && o.len < OCM_BATCH_MAX) {
-        memset(o.ptr + o.len, '\n', OCM_BATCH_MAX - o.len);
-        o.len = OCM_BATCH_MAX;
-    }
-    if (m->sent >= last && alone && m->notice) {
-        n = ocmi_notice(m);
-        if (ocmi_put_line(&o, head, &n)) m->notice = 0;
-    }
-    if (m->sent >= last && alone && m->status && !m->notice) {
-        n = ocmi_status_of(g, m);
-        if (ocmi_put_line(&o, head, &n)) m->status = 0;
-    }
-    return ocmi_event_close(g, slot, &o, ev);
-}
-
-/* For any other member: the next entry that it did not say itself, in its own dialect. */
-static int ocmi_send_entry(ocm_registry *g, uint32_t slot, uint64_t last, ocm_event *ev)
-{
-    ocmi_member *m = &g->member[slot];
-    while (m->sent < last) {
-        const ocmi_entry *e = ocmi_entry_find(g, &g->room[m->room], ++m->sent);
-        ocmi_out o;
-        if (e->sender == slot) continue; /* it is held: nobody was sent more than this member */
-        o = ocmi_event_open(g, m);
-        if (m->dialect == OCM_DIALECT_JSON) {
-            ocmi_put(&o, ocmi_entry_json(e), e->plain_len);
-            ocmi_put_byte(&o, '}');
-        } else {
-            ocmi_put_view(&o, ocmi_entry_text(g, e));
-        }
-        return ocmi_event_close(g, slot, &o, ev);
-    }
-    return 0;
-}
-
-/* A message from the server to this member alone, in its own dialect. */
-static int ocmi_send_own(ocm_registry *g, uint32_t slot, const ocm_message *n, ocm_event *ev)
-{
-    const ocmi_member *m = &g->member[slot];
-    ocmi_out o = ocmi_event_open(g, m);
-    if (m->dialect == OCM_DIALECT_JSON) ocmi_put_message(&o, n);
-    else ocmi_put_words(&o, n);
-    if (m->level) ocmi_put_byte(&o, '\n');
-    return ocmi_event_close(g, slot, &o, ev);
-}
-
-/* What the room's log has for a member, and in its own turn whatever is for it alone. */
-static int ocmi_send(ocm_registry *g, uint32_t slot, int alone, ocm_event *ev)
+/* What there is for a member: at level 1 as much of the log as fits one datagram, else the next
+   entry that it did not say itself; and at the end of the log whatever is for it alone. A full
+   datagram is filled up with empty lines, so that full ones are equally long, and a system may send
+   several in one call. */
+static int ocmi_send(ocm_registry *g, uint32_t slot, ocm_event *ev)
 {
     ocmi_member *m = &g->member[slot];
     const ocmi_room *r = &g->room[m->room];
     uint64_t last = m->stop < r->seq ? m->stop : r->seq;
+    ocmi_out o;
+    size_t head;
     ocm_message n;
     if (m->sent < r->first - 1) m->sent = r->first - 1; /* it was paused for too long */
-    if (m->sent >= last && (!alone || (!m->notice && !m->status))) return 0;
-    if (m->level) return ocmi_send_batch(g, slot, last, alone, ev);
-    if (ocmi_send_entry(g, slot, last, ev)) return 1;
-    if (!alone || !m->notice) return 0;
-    n = ocmi_notice(m);
-    m->notice = 0;
-    return ocmi_send_own(g, slot, &n, ev);
+    if (m->sent >= last && !m->notice && !m->status) return 0;
+    o = ocmi_event_open(g, m);
+    head = o.len;
+    for (; m->sent < last; m->sent++) {
+        const ocmi_entry *e = ocmi_entry_find(g, r, m->sent + 1);
+        if (o.len > head && (!m->level || o.len + e->json_len > OCM_BATCH_MAX)) break;
+        if (m->level || e->sender != slot) ocmi_put_entry(g, &o, m, e);
+    }
+    if (m->level && m->sent < last && o.len < OCM_BATCH_MAX) {
+        memset(o.ptr + o.len, '\n', OCM_BATCH_MAX - o.len);
+        o.len = OCM_BATCH_MAX;
+    }
+    if (m->sent == last && m->notice) {
+        n = ocmi_notice_message(m);
+        if (ocmi_put_own(&o, head, m, &n)) m->notice = 0;
+    }
+    if (m->sent == last && m->status && !m->notice) {
+        n = ocmi_status_message(g, m);
+        if (ocmi_put_own(&o, head, m, &n)) m->status = 0;
+    }
+    return o.len > head ? ocmi_event_close(g, slot, &o, ev) : 0;
 }
 
 /* The last datagram of a membership. One whose answer did not get out is not told of its end. */
@@ -2618,13 +2532,15 @@ static int ocmi_send_removed(ocm_registry *g, uint32_t slot, ocm_event *ev)
     ocm_message n = ocmi_system(OCM_OP_REMOVED, OCM_HAS_USERNAME | OCM_HAS_REASON | OCM_HAS_TEXT);
     ocmi_put_text(&o, "You have been disconnected: ");
     ocmi_put_text(&o, ocmi_reasons[reason].words);
-    n.username = ocmi_member_name(m);
+    n.username = ocmi_name_view(&m->name);
     n.reason = ocm_text(ocmi_reasons[reason].key);
     n.text = ocmi_view(words, o.len);
-    if (reason != OCM_REASON_BROKEN) ocmi_send_own(g, slot, &n, ev);
+    o = ocmi_event_open(g, m);
+    ocmi_put_own(&o, o.len, m, &n);
+    if (reason != OCM_REASON_BROKEN) ocmi_event_close(g, slot, &o, ev);
     ev->reason = reason;
-    ev->room = ocmi_room_name(&g->room[m->room]);
-    ev->name = ocmi_member_name(m);
+    ev->room = ocmi_name_view(&g->room[m->room].name);
+    ev->name = ocmi_name_view(&m->name);
     ocmi_member_free(g, slot);
     return reason != OCM_REASON_BROKEN;
 }
@@ -2641,10 +2557,9 @@ static int ocmi_pending_next(ocm_registry *g, ocm_event *ev)
     while (r->cursor) {
         uint32_t slot = r->cursor;
         const ocmi_member *m = &g->member[slot];
-        int sent = ocmi_send(g, slot, 0, ev);
+        int sent = ocmi_send(g, slot, ev);
         if (!r->open) {
             if (sent || ocmi_send_removed(g, slot, ev)) return 1; /* the latter moves the cursor */
-            if (!r->generation) return 0;
         } else if (!sent || (m->sent >= r->seq && m->in_room.next)) {
             r->cursor = m->in_room.next; /* past the last one the pass would end, unsent */
         }
@@ -2660,7 +2575,7 @@ static int ocmi_due_next(ocm_registry *g, ocm_event *ev)
 {
     uint32_t slot = g->due.head;
     const ocmi_member *m = &g->member[slot];
-    if (ocmi_send(g, slot, 1, ev)) return 1;
+    if (ocmi_send(g, slot, ev)) return 1;
     if (m->reason) return ocmi_send_removed(g, slot, ev);
     ocmi_unlink(&g->due, slot);
     return 0;
@@ -2675,7 +2590,7 @@ static void ocmi_probe(ocm_registry *g, uint32_t room)
     for (slot = r->members.head; slot; slot = g->member[slot].in_room.next) {
         const ocmi_member *m = &g->member[slot];
         if (!m->level || m->reason || m->position == r->seq) continue;
-        ocmi_status(g, slot);
+        ocmi_owe_status(g, slot);
         needed = 1;
     }
     ocmi_unlink(&g->quiet, room);
@@ -2685,16 +2600,16 @@ static void ocmi_probe(ocm_registry *g, uint32_t room)
 /* Does what time asks for, and returns when there is more to do. */
 static uint64_t ocmi_pass_time(ocm_registry *g)
 {
-    const uint64_t idle = (uint64_t)g->limits.idle * 1000;
+    const ocmi_list *lists[2] = {&g->fresh, &g->heard};
     uint64_t until = UINT64_MAX;
-    while (g->fresh.head && g->member[g->fresh.head].heard + OCMI_FRESH_MS <= g->now)
-        ocmi_member_end(g, g->fresh.head, OCM_REASON_TIMEOUT);
-    while (g->heard.head && g->member[g->heard.head].heard + idle <= g->now)
-        ocmi_member_end(g, g->heard.head, OCM_REASON_TIMEOUT);
+    int i;
+    for (i = 0; i < 2; i++) {
+        while (lists[i]->head && g->member[lists[i]->head].expires <= g->now)
+            ocmi_member_end(g, lists[i]->head, OCM_REASON_TIMEOUT);
+        if (lists[i]->head && g->member[lists[i]->head].expires < until)
+            until = g->member[lists[i]->head].expires;
+    }
     while (g->quiet.head && g->room[g->quiet.head].probe_at <= g->now) ocmi_probe(g, g->quiet.head);
-    if (g->fresh.head) until = g->member[g->fresh.head].heard + OCMI_FRESH_MS;
-    if (g->heard.head && g->member[g->heard.head].heard + idle < until)
-        until = g->member[g->heard.head].heard + idle;
     if (g->quiet.head && g->room[g->quiet.head].probe_at < until)
         until = g->room[g->quiet.head].probe_at;
     return until;
@@ -2750,114 +2665,77 @@ OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev)
 enum { OCMI_CREATED, OCMI_JOINED, OCMI_MALFORMED, OCMI_PASSWORD, OCMI_NO_ROOM, OCMI_EXISTS,
        OCMI_TAKEN, OCMI_TOO_LARGE, OCMI_FULL };
 
-typedef struct ocmi_outcome { /* one decision, as each dialect says it */
-    int status, text, team_a;
-    const char *words;
-} ocmi_outcome;
-
-static const ocmi_outcome *ocmi_outcome_of(int decision)
-{
-    static const ocmi_outcome table[] = {
-        {201, 0, 200, "created"},
-        {200, 0, 200, "joined"},
-        {400, 4, 400, "malformed request, or not a name"},
-        {401, 3, 400, "wrong password"},
-        {404, 2, 404, "no such room"},
-        {409, 1, 400, "the room exists already"},
-        {409, 6, 400, "the user name is taken in this room"},
-        {413, 4, 400, "the payload is too large"},
-        {503, 5, 400, "the server is full"},
-    };
-    return &table[decision];
-}
-
-/* The state-1 answer. */
-static void ocmi_put_ack(ocmi_out *o, const ocm_request *q, const ocmi_outcome *outcome)
-{
-    static const char words[] = "{\"status\":202,\"message\":\"the request has arrived\"}";
-    int json = q->dialect == OCM_DIALECT_JSON;
-    ocmi_put_frame(o, q->op, OCM_STATE_ACK, ocmi_none(), json ? sizeof words - 1 : 1);
-    if (json) ocmi_put_text(o, words);
-    else ocmi_put_byte(o, q->dialect == OCM_DIALECT_TEXT ? outcome->text : 200);
-}
+/* One decision, as each dialect says it. */
+static const struct { int status, text, team_a; const char *words; } ocmi_decisions[] = {
+    {201, 0, 200, "created"},
+    {200, 0, 200, "joined"},
+    {400, 4, 400, "malformed request, or not a name"},
+    {401, 3, 400, "wrong password"},
+    {404, 2, 404, "no such room"},
+    {409, 1, 400, "the room exists already"},
+    {409, 6, 400, "the user name is taken in this room"},
+    {413, 4, 400, "the payload is too large"},
+    {503, 5, 400, "the server is full"},
+};
 
 /* The payload of the state-2 answer. slot: the member that it is about, 0 for a refusal. */
-static void ocmi_put_outcome(const ocm_registry *g, ocmi_out *o, int dialect,
-                             const ocmi_outcome *outcome, uint32_t slot)
+static void ocmi_put_outcome(const ocm_registry *g, ocmi_out *o, int dialect, int decision,
+                             uint32_t slot)
 {
     const ocmi_member *m = &g->member[slot];
-    const ocm_view token = slot ? ocmi_view(m->token, OCM_TOKEN_LEN) : ocmi_none();
+    unsigned has = 1u << 0 | 1u << 2; /* status, message */
     ocm_outcome a;
-    unsigned has;
-    if (dialect == OCM_DIALECT_TEXT) {
-        if (!slot) ocmi_put_text(o, "error: ");
-        ocmi_put_view(o, slot ? token : ocm_text(outcome->words));
-        return;
-    }
     memset(&a, 0, sizeof a);
-    a.status = (uint64_t)(dialect == OCM_DIALECT_JSON ? outcome->status : outcome->team_a);
-    a.why = ocm_text(outcome->words);
-    a.token = token;
+    a.status = (uint64_t)ocmi_decisions[decision].status;
+    a.why = ocm_text(ocmi_decisions[decision].words);
+    if (slot) a.token = ocmi_view(m->token, OCM_TOKEN_LEN);
     a.level = 1;
     a.idle = g->limits.idle;
     a.seq = g->room[m->room].seq;
     a.log = g->room[m->room].log;
-    has = 1u << 0 | 1u << 2; /* status, message */
+    if (dialect == OCM_DIALECT_TEXT) {
+        ocmi_put_text(o, slot ? "" : "error: ");
+        ocmi_put_view(o, slot ? a.token : a.why);
+        return;
+    }
     if (slot) has |= 1u << 3; /* token */
     if (slot && m->level) has |= 15u << 5; /* ocm, idle, seq, log */
-    if (dialect == OCM_DIALECT_TEAM_A) has = 1u << 1 | 1u << 4; /* status_code, user_token */
+    if (dialect == OCM_DIALECT_TEAM_A) {
+        a.status = (uint64_t)ocmi_decisions[decision].team_a;
+        has = 1u << 1 | 1u << 4; /* status_code, user_token */
+    }
     ocmi_put_fields(o, ocmi_outcome_fields, 9, &a, has);
     ocmi_put_byte(o, '}');
 }
 
-/* One line of a list. 0 if the list is full: it then ends where there was still space to say so. */
-static int ocmi_list_line(ocmi_out *o, const ocm_listed *l, unsigned has, size_t *cut)
+/* A list of all rooms (room 0), or of a room's members. If it is too long it ends with the last
+   line after which there was still space to say so. */
+static void ocmi_put_list(const ocm_registry *g, uint32_t room, ocmi_out *o)
 {
     static const char more[] = "{\"more\":true}\n";
-    if (o->len + sizeof more - 1 <= o->cap) *cut = o->len;
-    ocmi_put_fields(o, ocmi_listed_fields, 6, l, has);
-    ocmi_put_text(o, "}\n");
-    if (!o->full) return 1;
+    uint32_t slot = room ? g->room[room].members.head : g->open.head;
+    size_t cut = 0;
+    for (; slot; slot = room ? g->member[slot].in_room.next : g->room[slot].all.next) {
+        ocm_listed l;
+        memset(&l, 0, sizeof l);
+        if (o->len + sizeof more - 1 <= o->cap) cut = o->len;
+        if (room) {
+            if (g->member[slot].reason) continue;
+            l.username = ocmi_name_view(&g->member[slot].name);
+            l.host = g->room[room].host == slot;
+        } else {
+            l.room = ocmi_name_view(&g->room[slot].name);
+            l.size = g->room[slot].size;
+            l.password = g->room[slot].locked;
+        }
+        ocmi_put_fields(o, ocmi_listed_fields, 6, &l, room ? 8 | 16 : 1 | 2 | 4);
+        ocmi_put_text(o, "}\n");
+        if (o->full) break;
+    }
+    if (!o->full) return;
     o->full = 0;
-    o->len = *cut;
+    o->len = cut;
     ocmi_put_text(o, more);
-    return 0;
-}
-
-static void ocmi_list_rooms(const ocm_registry *g, ocmi_out *o)
-{
-    uint32_t room = g->open.head;
-    size_t cut = 0;
-    int more = 1;
-    for (; room && more; room = g->room[room].all.next) {
-        const ocmi_room *r = &g->room[room];
-        ocm_listed l;
-        memset(&l, 0, sizeof l);
-        l.room = ocmi_room_name(r);
-        l.size = r->size;
-        l.password = r->locked;
-        more = ocmi_list_line(o, &l, 7, &cut);
-    }
-}
-
-static void ocmi_list_members(const ocm_registry *g, uint32_t room, ocmi_out *o)
-{
-    uint32_t slot = g->room[room].members.head;
-    size_t cut = 0;
-    int more = 1;
-    for (; slot && more; slot = g->member[slot].in_room.next) {
-        ocm_listed l;
-        memset(&l, 0, sizeof l);
-        l.username = ocmi_member_name(&g->member[slot]);
-        l.host = g->room[room].host == slot;
-        if (!g->member[slot].reason) more = ocmi_list_line(o, &l, 8 | 16, &cut);
-    }
-}
-
-/* A request that tries a password: to join a locked room, or to see its members. */
-static int ocmi_tries_password(const ocm_request *q, const ocmi_room *r)
-{
-    return r->locked && (q->op == OCM_JOIN || (q->op == OCM_LIST && q->password.len));
 }
 
 static int ocmi_password_fits(const ocm_registry *g, const ocmi_room *r, ocm_view password)
@@ -2953,7 +2831,7 @@ static int ocmi_join(ocm_registry *g, const ocm_request *q, const ocm_addr *at, 
     const ocmi_room *r = &g->room[room];
     if (!room) return OCMI_NO_ROOM;
     place = q->level ? ocmi_token_find(g, q->token, q->room) : 0; /* nobody's level is 0 */
-    if (!g->member[place].level || !ocm_view_equal(ocmi_member_name(&g->member[place]), q->name))
+    if (!g->member[place].level || !ocm_view_equal(ocmi_name_view(&g->member[place].name), q->name))
         place = 0;
     if ((!place || !ocm_same_host(at, &g->member[place].addr)) &&
         !ocmi_password_fits(g, r, q->password)) {
@@ -2977,7 +2855,7 @@ static int ocmi_join(ocm_registry *g, const ocm_request *q, const ocm_addr *at, 
 
 enum { OCMI_READING, OCMI_ANSWERING, OCMI_SERVED, OCMI_LINGERING, OCMI_CLOSED };
 
-#define OCMI_SILENCE_MS 300000u /* before and between requests */
+#define OCMI_CONN_SILENCE_MS 300000u /* before and between requests */
 #define OCMI_REQUEST_MS 10000u  /* for a request that has begun, and for an answer to be taken */
 #define OCMI_LINGER_MS 1000u
 #define OCMI_PAUSE_MS 100u      /* between the frames of an answer: in the text dialects a program
@@ -2988,7 +2866,7 @@ OCM_API void ocm_conn_open(ocm_conn *c, const ocm_addr *from, uint64_t now)
     memset(c, 0, offsetof(ocm_conn, in));
     c->from = *from;
     c->phase = OCMI_READING;
-    c->deadline = now + OCMI_SILENCE_MS;
+    c->deadline = now + OCMI_CONN_SILENCE_MS;
 }
 
 OCM_API void ocm_conn_received(ocm_conn *c, const uint8_t *p, size_t len, uint64_t now)
@@ -3011,13 +2889,19 @@ OCM_API void ocm_conn_sent(ocm_conn *c, size_t len)
 static void ocmi_conn_answer(ocm_conn *c, ocm_registry *g, const ocm_request *q, int decision,
                              uint32_t slot, ocm_io *io)
 {
-    const ocmi_outcome *outcome = ocmi_outcome_of(decision);
+    static const char ack[] = "{\"status\":202,\"message\":\"the request has arrived\"}";
     uint8_t payload[512];
     ocmi_out p = ocmi_out_open(payload, sizeof payload), o = ocmi_out_open(c->out, sizeof c->out);
-    int json = q->dialect == OCM_DIALECT_JSON;
-    if (q->op != OCM_LIST || !json) ocmi_put_ack(&o, q, outcome);
+    int json = q->dialect == OCM_DIALECT_JSON, text = q->dialect == OCM_DIALECT_TEXT;
+    if (!json) {
+        ocmi_put_frame(&o, q->op, OCM_STATE_ACK, ocmi_none(), 1);
+        ocmi_put_byte(&o, text ? ocmi_decisions[decision].text : 200);
+    } else if (q->op != OCM_LIST) {
+        ocmi_put_frame(&o, q->op, OCM_STATE_ACK, ocmi_none(), sizeof ack - 1);
+        ocmi_put_text(&o, ack);
+    }
     c->out_first = o.len;
-    ocmi_put_outcome(g, &p, q->dialect, outcome, slot);
+    ocmi_put_outcome(g, &p, q->dialect, decision, slot);
     ocmi_put_frame(&o, q->op, OCM_STATE_COMPLETE, slot && !json ? q->room : ocmi_none(), p.len);
     ocmi_put(&o, payload, p.len);
     OCM_ASSERT(!p.full && !o.full);
@@ -3027,7 +2911,7 @@ static void ocmi_conn_answer(ocm_conn *c, ocm_registry *g, const ocm_request *q,
     else c->later += OCMI_PAUSE_MS;
     c->member = slot;
     c->serial = g->member[slot].serial;
-    io->status = outcome->status;
+    io->status = ocmi_decisions[decision].status;
     if (!slot) g->counts.refused++;
 }
 
@@ -3040,8 +2924,7 @@ static void ocmi_conn_list(ocm_conn *c, ocm_registry *g, const ocm_request *q, o
         ocmi_conn_answer(c, g, q, OCMI_NO_ROOM, 0, io);
         return;
     }
-    if (!room) ocmi_list_rooms(g, &o);
-    else if (ocmi_password_fits(g, &g->room[room], q->password)) ocmi_list_members(g, room, &o);
+    if (!room || ocmi_password_fits(g, &g->room[room], q->password)) ocmi_put_list(g, room, &o);
     else if (q->password.len) ocmi_guess_wrong(g, &c->from, q->room);
     ocmi_put_frame(&head, OCM_LIST, OCM_STATE_COMPLETE, ocmi_none(), o.len);
     c->out_first = c->out_len = OCM_HEADER_LEN + o.len;
@@ -3053,24 +2936,24 @@ static void ocmi_conn_list(ocm_conn *c, ocm_registry *g, const ocm_request *q, o
 static void ocmi_conn_request(ocm_conn *c, ocm_registry *g, const ocm_frame *f, ocm_io *io)
 {
     uint8_t scratch[OCM_PAYLOAD_MAX];
-    int good, decision = OCMI_MALFORMED;
+    int good, decision = c->too_large ? OCMI_TOO_LARGE : OCMI_MALFORMED;
     uint32_t slot = 0, room;
     ocm_request q;
     good = ocm_request_decode(f, scratch, &q) > 0;
     room = good ? ocmi_room_find(g, q.room) : 0;
-    if (room && ocmi_tries_password(&q, &g->room[room])) {
+    if (room && g->room[room].locked && /* it tries a password */
+        (q.op == OCM_JOIN || (q.op == OCM_LIST && q.password.len))) {
         io->until = ocmi_guess_turn(g, &c->from, q.room, &c->turn);
         if (io->until > g->now) return;
     }
     c->turn = 0;
-    c->kept = 0;
     c->phase = OCMI_ANSWERING;
     g->counts.requests++;
     io->op = q.op;
     if (good) io->room = q.room;
     if (good && q.op != OCM_LIST) { /* the name may be in scratch */
-        memcpy(c->name, q.name.ptr, q.name.len);
-        io->name = ocmi_view(c->name, q.name.len);
+        ocmi_name_set(&c->name, q.name);
+        io->name = ocmi_name_view(&c->name);
     }
     if (good && q.op == OCM_LIST) {
         ocmi_conn_list(c, g, &q, io);
@@ -3083,29 +2966,16 @@ static void ocmi_conn_request(ocm_conn *c, ocm_registry *g, const ocm_frame *f, 
     ocmi_conn_answer(c, g, &q, decision, slot, io);
 }
 
-/* A request too large to be read: its first payload byte decides how it is answered. */
-static void ocmi_conn_too_large(ocm_conn *c, ocm_registry *g, ocm_io *io)
-{
-    size_t head = OCM_HEADER_LEN + (size_t)c->in[0];
-    ocm_request q;
-    if (c->in_len <= head) return;
-    memset(&q, 0, sizeof q);
-    q.op = c->in[1];
-    q.dialect = ocmi_dialect_of(c->in[2], ocmi_view(c->in + head, 1));
-    g->counts.requests++;
-    io->op = q.op;
-    c->phase = OCMI_ANSWERING;
-    c->too_large = 1;
-    ocmi_conn_answer(c, g, &q, OCMI_TOO_LARGE, 0, io);
-}
-
 static void ocmi_conn_read(ocm_conn *c, ocm_registry *g, ocm_io *io)
 {
     ocm_frame f;
     int n = ocm_frame_decode(c->in, c->in_len, OCM_PAYLOAD_MAX, &f);
-    io->until = c->deadline;
-    if (n == OCM_E_LARGE) ocmi_conn_too_large(c, g, io);
-    else if (n > 0) ocmi_conn_request(c, g, &f, io);
+    if (n == OCM_E_LARGE && c->in_len > OCM_HEADER_LEN + (size_t)c->in[0]) {
+        c->too_large = 1; /* its first payload byte decides how it is answered */
+        f.room = ocmi_none();
+        f.payload = ocmi_view(c->in + OCM_HEADER_LEN + c->in[0], 1);
+    }
+    if (n > 0 || c->too_large) ocmi_conn_request(c, g, &f, io);
     c->used = n > 0 ? (size_t)n : 0;
     if (c->phase == OCMI_ANSWERING) c->deadline = c->later + OCMI_REQUEST_MS;
     else if (n <= 0 && (c->half_closed || g->now >= c->deadline)) c->phase = OCMI_CLOSED;
@@ -3127,7 +2997,7 @@ static void ocmi_conn_answered(ocm_conn *c, ocm_registry *g)
     memmove(c->in, c->in + c->used, c->in_len);
     c->phase = c->too_large ? OCMI_LINGERING : served ? OCMI_SERVED : OCMI_READING;
     c->deadline = g->now + (c->too_large ? OCMI_LINGER_MS
-                            : c->in_len && !served ? OCMI_REQUEST_MS : OCMI_SILENCE_MS);
+                            : c->in_len && !served ? OCMI_REQUEST_MS : OCMI_CONN_SILENCE_MS);
 }
 
 OCM_API void ocm_conn_next(ocm_conn *c, ocm_registry *g, uint64_t now, ocm_io *io)
@@ -3136,6 +3006,7 @@ OCM_API void ocm_conn_next(ocm_conn *c, ocm_registry *g, uint64_t now, ocm_io *i
     g->now = now;
     memset(io, 0, sizeof *io);
     if (c->phase == OCMI_ANSWERING && c->out_at == c->out_len) ocmi_conn_answered(c, g);
+    io->until = c->deadline;
     if (c->phase == OCMI_READING) ocmi_conn_read(c, g, io);
     else if (now >= c->deadline) c->phase = OCMI_CLOSED;
     if (c->phase > OCMI_ANSWERING && c->half_closed) c->phase = OCMI_CLOSED;
@@ -3143,11 +3014,8 @@ OCM_API void ocm_conn_next(ocm_conn *c, ocm_registry *g, uint64_t now, ocm_io *i
         size_t end = now >= c->later ? c->out_len : c->out_first;
         io->send = ocmi_view(c->out + c->out_at, end - c->out_at);
         io->until = now < c->later ? c->later : c->deadline;
-    } else if (c->phase > OCMI_ANSWERING) {
-        io->until = c->deadline;
     }
-    io->read = c->phase > OCMI_ANSWERING ? sizeof c->in : sizeof c->in - c->in_len;
-    if (c->half_closed) io->read = 0;
+    if (!c->half_closed) io->read = sizeof c->in - (c->phase > OCMI_ANSWERING ? 0 : c->in_len);
     io->shut = c->phase == OCMI_LINGERING;
     io->close = c->phase == OCMI_CLOSED;
 }
@@ -3168,48 +3036,22 @@ OCM_API void ocm_conn_close(ocm_conn *c, ocm_registry *g, uint64_t now)
 
    A session connects, asks, and is inside once its answer says so. Inside, it lives by datagrams
    alone. When the server is silent for OCMI_SILENT_MS, or has removed it for no fault of its user,
-   it asks again with its token, until a datagram ends that, or an answer does. */
+   it asks again with its token, until a datagram ends that, or an answer does. Inputs only change
+   the state; ocm_session_next, at the end, is the table of contents. */
 
-/* Phases of a session, and fates of a message. */
+/* Phases. The first three last until `retry`; in the second and third there is a connection. */
 enum { OCMI_WAITING, OCMI_CONNECTING, OCMI_ASKING, OCMI_INSIDE, OCMI_ENDING, OCMI_OVER };
-enum { OCMI_OPEN, OCMI_DELIVERED, OCMI_REFUSED };
 
-#define OCMI_ANSWER_MS 5000u
-#define OCMI_SILENT_MS 10000u
+#define OCMI_ANSWER_MS 5000u   /* for a connection, and then for an answer */
+#define OCMI_SILENT_MS 10000u  /* without a datagram: an outage; without a fate: it leaves anyway */
 #define OCMI_UNHEARD_MS 12000u /* after an answer, a server that hears no UDP has removed us */
-#define OCMI_RETRY_MS 60000u  /* for which a refusal to come back is not final */
-#define OCMI_PAST 20u         /* entries of a room's past that a new member asks for */
-#define OCMI_GAP_MS 50u       /* for which an entry may have been overtaken */
-#define OCMI_GAP_ASKS 2        /* at 30 % loss half the questions go unanswered: a second one, as
-                                  soon, brings the median delay from 500 to 410 ms */
+#define OCMI_RETRY_MS 60000u   /* for which a refusal to come back is not final */
+#define OCMI_FLIPS 8u          /* changes between joining and creating, if others interfere */
+#define OCMI_PAST 20u          /* entries of a room's past that a new member asks for */
+#define OCMI_GAP_MS 50u        /* for which an entry may have been overtaken */
+#define OCMI_TAIL_MS 2000u     /* after the last new entry: so much later its position is given */
+#define OCMI_LEAVE_MS 300u     /* for the server to confirm that it leaves */
 #define OCMI_NEVER UINT64_MAX
-
-static uint8_t ocmi_keep(uint8_t *to, size_t cap, ocm_view v)
-{
-    size_t n = v.len < cap ? v.len : cap;
-    if (n) memcpy(to, v.ptr, n);
-    return (uint8_t)n;
-}
-
-static ocm_view ocmi_session_name(const ocm_session *s)
-{
-    return ocmi_view(s->name, s->name_len);
-}
-
-static ocm_view ocmi_session_room(const ocm_session *s)
-{
-    return ocmi_view(s->room, s->room_len);
-}
-
-static ocm_view ocmi_session_token(const ocm_session *s)
-{
-    return ocmi_view(s->token, s->token_len);
-}
-
-static ocmi_said *ocmi_said_at(ocm_session *s, size_t i)
-{
-    return &s->said[(s->said_first + i) % OCM_OUTBOX];
-}
 
 OCM_API int ocm_session_open(ocm_session *s, int want, ocm_view room, ocm_view name,
                              ocm_view password)
@@ -3221,74 +3063,65 @@ OCM_API int ocm_session_open(ocm_session *s, int want, ocm_view room, ocm_view n
         !ocmi_text_scan(password).valid)
         return OCM_E_BAD;
     s->phase = OCMI_WAITING;
-    s->want = want;
     s->op = want == OCM_CREATE ? OCM_CREATE : OCM_JOIN;
+    s->may_create = want == OCM_JOIN_OR_CREATE;
     s->next = s->said_id = 1;
-    s->refused_at = s->asked = s->rtt_at = s->leave_at = OCMI_NEVER;
-    s->room_len = ocmi_keep(s->room, OCM_NAME_MAX, room);
-    s->name_len = ocmi_keep(s->name, OCM_NAME_MAX, name);
-    s->password_len = ocmi_keep(s->password, OCM_NAME_MAX, password);
+    s->refused_at = OCMI_NEVER;
+    ocmi_name_set(&s->room, room);
+    ocmi_name_set(&s->name, name);
+    ocmi_name_set(&s->password, password);
     return 1;
 }
 
-#define OCMI_TOLD_NO_UDP (1u << (OCM_SHOW_NO_UDP - OCM_SHOW_ENTERED))
-
-static void ocmi_session_show(ocm_session *s, int kind)
+static void ocmi_session_phase(ocm_session *s, int phase)
 {
-    s->show |= 1u << (kind - OCM_SHOW_ENTERED);
+    if (s->phase == OCMI_CONNECTING || s->phase == OCMI_ASKING) s->todo |= 1u << OCM_DO_DISCONNECT;
+    s->phase = phase;
+    s->request_len = 0;
 }
 
 static void ocmi_session_words(ocm_session *s, ocm_view words, uint64_t id)
 {
-    s->words_len = words.len <= sizeof s->words && ocm_message_valid(words) ? words.len : 0;
-    if (s->words_len) memcpy(s->words, words.ptr, s->words_len);
+    int fit = words.len <= OCM_NAME_MAX && ocm_message_valid(words);
+    ocmi_name_set(&s->words, fit ? words : ocmi_none());
     s->words_id = id;
 }
 
-/* Nothing more comes: what was missing in the log is lost, what is here is still shown. */
+/* Nothing more comes: what is missing in the log is lost, and what is here is still shown. */
 static void ocmi_session_end(ocm_session *s, int end, int status, ocm_view words)
 {
-    s->disconnect |= s->phase == OCMI_CONNECTING || s->phase == OCMI_ASKING;
-    s->phase = OCMI_ENDING;
+    ocmi_session_phase(s, OCMI_ENDING);
     s->end = end;
     s->status = status;
     s->first = s->newest + 1;
-    s->hold = 0;
     ocmi_session_words(s, words, 0);
 }
 
-/* How long to wait before the next attempt to come back: 0, 1, 2, 4 ... 30 s. */
-static uint64_t ocmi_session_backoff(ocm_session *s)
+/* Connects again, after 0, 1, 2, 4 ... 30 s; but the first attempt is not repeated. */
+static void ocmi_session_retry(ocm_session *s, uint64_t now)
 {
-    uint64_t wait = s->retry_wait;
-    s->retry_wait = wait == 0 ? 1000 : wait < 15000 ? 2 * wait : 30000;
-    return wait;
-}
-
-/* The first attempt fails for good; one to come back is repeated. */
-static void ocmi_session_again(ocm_session *s, uint64_t now, int end, int status, ocm_view words)
-{
-    if (!s->inside_before) {
-        ocmi_session_end(s, end, status, words);
+    int end = s->phase == OCMI_CONNECTING ? OCM_END_NO_SERVER : OCM_END_NO_ANSWER;
+    if (!s->token.len) {
+        ocmi_session_end(s, end, 0, ocmi_none());
         return;
     }
-    s->disconnect = 1;
-    s->phase = OCMI_WAITING;
-    s->retry = now + ocmi_session_backoff(s);
+    ocmi_session_phase(s, OCMI_WAITING);
+    s->retry = now + s->retry_wait;
+    s->retry_wait = s->retry_wait == 0 ? 1000 : 2 * s->retry_wait;
+    if (s->retry_wait > 30000) s->retry_wait = 30000;
 }
 
-/* The server is silent, or has removed us, or nothing comes by UDP: its user is told each once, and
-   it comes back. */
-static void ocmi_session_outage(ocm_session *s, uint64_t now, int kind, ocm_view words)
+/* The server is silent, or has removed us, or (worse) nothing comes by UDP. The user is told when
+   it begins and when it gets worse, not at each attempt to come back. */
+static void ocmi_session_outage(ocm_session *s, int kind, ocm_view words, uint64_t now)
 {
-    unsigned bit = 1u << (kind - OCM_SHOW_ENTERED);
-    s->show |= bit & ~s->outage;
-    s->outage |= bit;
-    s->phase = OCMI_WAITING;
-    s->retry = now + ocmi_session_backoff(s);
+    if (kind > s->outage) {
+        s->outage = kind;
+        s->todo |= 1u << kind;
+        ocmi_session_words(s, words, 0);
+    }
     s->op = OCM_JOIN;
-    s->asked = OCMI_NEVER;
-    ocmi_session_words(s, words, 0);
+    ocmi_session_retry(s, now);
 }
 
 OCM_API void ocm_session_connected(ocm_session *s, ocm_view ip, uint16_t port, uint64_t now)
@@ -3299,13 +3132,13 @@ OCM_API void ocm_session_connected(ocm_session *s, ocm_view ip, uint16_t port, u
     memset(&q, 0, sizeof q);
     q.op = s->op;
     q.dialect = OCM_DIALECT_JSON;
-    q.room = ocmi_session_room(s);
-    q.name = ocmi_session_name(s);
-    q.password = ocmi_view(s->password, s->password_len);
+    q.room = ocmi_name_view(&s->room);
+    q.name = ocmi_name_view(&s->name);
+    q.password = ocmi_name_view(&s->password);
     q.ip = ip;
     q.port = port;
     q.level = 1;
-    if (s->op == OCM_JOIN && s->level) q.token = ocmi_session_token(s);
+    if (s->op == OCM_JOIN) q.token = ocmi_name_view(&s->token);
     n = ocm_request_encode(s->out, sizeof s->out, &q);
     OCM_ASSERT(n > 0);
     s->request_len = (size_t)n;
@@ -3314,116 +3147,100 @@ OCM_API void ocm_session_connected(ocm_session *s, ocm_view ip, uint16_t port, u
     s->retry = now + OCMI_ANSWER_MS;
 }
 
-/* What is in the outbox was not taken, or not in this log: ids begin again with 1. */
+/* What is in the outbox was not taken, or not in this log: its ids begin with 1 again. */
 static void ocmi_session_number(ocm_session *s)
 {
+    s->said_base += s->said_id - 1;
     s->said_id = 1;
-    s->sent_id = s->taken = s->status_id = s->lost_id = s->hold = 0;
+    s->sent_id = s->taken = s->lost_id = s->hold = 0;
 }
 
-/* A log that was never read, from its entry `next` on. */
-static void ocmi_session_new_log(ocm_session *s, uint64_t next)
+/* A log of which nothing was read: of what is past when it enters, the end; or else all of it. */
+static void ocmi_session_new_log(ocm_session *s)
 {
-    size_t i;
-    s->another_log = 0;
-    s->next = next;
+    s->next = s->entered > OCMI_PAST ? s->entered - OCMI_PAST + 1 : 1;
     s->newest = s->own_from = s->answered;
-    s->first = s->early_count = 0;
-    for (i = 0; i < OCM_REORDER; i++) s->early[i].seq = 0;
+    s->first = s->ask_at = 0;
     ocmi_session_number(s);
 }
 
 /* The answer makes it a member. On a known log it reads on from where it was; with a new token it
-   sends nothing until it has read as far as its own notice: its messages may be in that part. */
+   sends nothing until it has read as far as its own notice: its messages may be in that part. Of
+   another log it hears nothing until what is here of the old one is read. */
 static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t now)
 {
-    int same = s->inside_before && ocm_view_equal(o->token, ocmi_session_token(s));
-    int known = s->inside_before && o->level && (same || o->log == s->log);
-    s->token_len = ocmi_keep(s->token, OCM_TOKEN_MAX, o->token);
+    int first = s->token.len == 0, same = ocm_view_equal(o->token, ocmi_name_view(&s->token));
+    int known = same || o->log == s->log;
     s->level = o->level > 0;
-    s->idle = o->idle && o->idle < 86400 ? o->idle * 1000 : 300000;
-    s->host = s->op == OCM_CREATE || (same && s->host);
-    s->status = s->op == OCM_CREATE ? 201 : 200;
     s->answered = s->level ? o->seq : 0;
-    if (!s->inside_before) {
+    s->status = s->op == OCM_CREATE ? 201 : 200;
+    s->may_create = s->op == OCM_CREATE || (same && s->may_create);
+    s->keep = o->idle && o->idle < 75 ? o->idle * 1000 / 3 : 25000;
+    s->deaf = !first && (!s->level || !known);
+    ocmi_name_set(&s->token, o->token);
+    if (first) {
         s->entered = s->answered;
-        ocmi_session_new_log(s, s->entered > OCMI_PAST ? s->entered - OCMI_PAST + 1 : 1);
-    } else if (!known) {
-        s->another_log = 1;
+        ocmi_session_new_log(s);
+        s->todo |= 1u << OCM_SHOW_ENTERED;
+    } else if (s->deaf) {
         s->first = s->newest + 1;
+        s->taken = 0; /* what it has not read there is to be said again */
     } else {
-        if (!same) s->hold = s->own_from = o->seq;
-        if (o->seq > s->newest) s->newest = o->seq;
+        if (!same) s->hold = s->own_from = s->answered;
+        if (s->answered > s->newest) s->newest = s->answered;
     }
     s->log = o->log;
-    if (!s->inside_before) ocmi_session_show(s, OCM_SHOW_ENTERED);
-    s->inside_before = 1;
-    s->phase = OCMI_INSIDE;
-    s->disconnect = 1;
+    ocmi_session_phase(s, OCMI_INSIDE);
     s->refused_at = s->rtt_at = OCMI_NEVER;
-    s->refusals = s->tries = 0;
-    s->removed = s->heard = s->confirmed = s->gap_asks = s->alone = 0;
-    s->send_now = 1;
-    s->position = 0;
-    s->asked = s->entry_at = s->entered_at = now;
+    s->flips = s->tries = 0;
+    s->ask_at = s->entered_at = now;
+    s->silent_at = now + OCMI_SILENT_MS;
 }
 
-static int ocmi_session_end_of(const ocm_session *s, uint64_t status)
-{
-    if (status == 401) return OCM_END_PASSWORD;
-    if (status == 404) return OCM_END_NO_ROOM;
-    if (status == 409) return s->op == OCM_CREATE ? OCM_END_ROOM_EXISTS : OCM_END_NAME_TAKEN;
-    return status == 503 ? OCM_END_FULL : OCM_END_REFUSED;
-}
-
-/* A refusal means another try in the other way, a later one, or the end. */
+/* A refusal means another try in the other way, a later one, or the end. In the other way there are
+   few, because nothing paces them. */
 static void ocmi_session_refused(ocm_session *s, const ocm_outcome *o, uint64_t now)
 {
-    int either = s->inside_before ? s->host : s->want == OCM_JOIN_OR_CREATE;
-    int final = o->status == 400 || o->status == 401;
+    int end = o->status == 401 ? OCM_END_PASSWORD
+              : o->status == 404 ? OCM_END_NO_ROOM
+              : o->status == 503 ? OCM_END_FULL
+              : o->status != 409 ? OCM_END_REFUSED
+              : s->op == OCM_CREATE ? OCM_END_ROOM_EXISTS : OCM_END_NAME_TAKEN;
     if (s->refused_at == OCMI_NEVER) s->refused_at = now;
-    if (!final && either && ++s->refusals <= 8 &&
-        o->status == (s->op == OCM_JOIN ? 404u : 409u)) {
+    if (s->may_create && o->status == (s->op == OCM_JOIN ? 404u : 409u) &&
+        s->flips++ < OCMI_FLIPS) {
         s->op = s->op == OCM_JOIN ? OCM_CREATE : OCM_JOIN;
-        s->disconnect = 1;
-        s->phase = OCMI_WAITING;
+        ocmi_session_phase(s, OCMI_WAITING);
         s->retry = now;
-    } else if (final || (s->inside_before && now - s->refused_at >= OCMI_RETRY_MS)) {
-        ocmi_session_end(s, ocmi_session_end_of(s, o->status), (int)o->status, o->why);
+    } else if (o->status == 400 || o->status == 401 || !s->token.len ||
+               now - s->refused_at >= OCMI_RETRY_MS) {
+        ocmi_session_end(s, end, (int)o->status, o->why);
     } else {
-        ocmi_session_again(s, now, ocmi_session_end_of(s, o->status), (int)o->status, o->why);
         s->op = OCM_JOIN;
-        s->refusals = 0;
+        ocmi_session_retry(s, now);
     }
 }
 
 OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, uint64_t now)
 {
-    size_t used = 0, fits = sizeof s->in - s->in_len;
-    int n = 1;
-    if (s->phase != OCMI_ASKING) {
-        if (s->phase == OCMI_CONNECTING && len == 0)
-            ocmi_session_again(s, now, OCM_END_NO_SERVER, 0, ocmi_none());
-        return;
-    }
-    if (len > 0 && len <= fits) memcpy(s->in + s->in_len, p, len);
-    s->in_len += len <= fits ? len : 0;
-    while (n > 0 && s->phase == OCMI_ASKING) {
-        ocm_frame f;
-        ocm_outcome o;
-        n = ocm_frame_decode(s->in + used, s->in_len - used, OCM_PAYLOAD_MAX, &f);
-        if (n > 0) used += (size_t)n;
-        if (n == 0 || (n > 0 && f.state == OCM_STATE_ACK)) continue;
-        if (n < 0 || f.state != OCM_STATE_COMPLETE || ocm_outcome_decode(&f, s->scratch, &o) < 0 ||
-            (s->token_len && o.token.len > s->token_len && o.token.len > OCM_TOKEN_LEN))
-            ocmi_session_again(s, now, OCM_END_NO_ANSWER, 0, ocmi_none());
-        else if (o.status < 300) ocmi_session_entered(s, &o, now);
-        else ocmi_session_refused(s, &o, now);
-    }
-    memmove(s->in, s->in + used, s->in_len - used);
-    s->in_len -= used;
-    if (s->phase == OCMI_ASKING && (len == 0 || len > fits))
-        ocmi_session_again(s, now, OCM_END_NO_ANSWER, 0, ocmi_none());
+    int ended = len == 0 || len > sizeof s->in - s->in_len, n;
+    size_t used = 0;
+    ocm_frame f;
+    ocm_outcome o;
+    if (ended && (s->phase == OCMI_CONNECTING || s->phase == OCMI_ASKING))
+        ocmi_session_retry(s, now);
+    if (s->phase != OCMI_ASKING) return;
+    memcpy(s->in + s->in_len, p, len);
+    s->in_len += len;
+    while ((n = ocm_frame_decode(s->in + used, s->in_len - used, OCM_PAYLOAD_MAX, &f)) > 0 &&
+           f.state == OCM_STATE_ACK)
+        used += (size_t)n;
+    if (n == 0) return;
+    if (n < 0 || f.state != OCM_STATE_COMPLETE || ocm_outcome_decode(&f, s->scratch, &o) < 0 ||
+        (s->token.len && o.token.len > s->token.len && o.token.len > OCM_TOKEN_LEN))
+        ocmi_session_retry(s, now); /* beside a longer token, what was said might not fit */
+    else if (o.status < 300) ocmi_session_entered(s, &o, now);
+    else ocmi_session_refused(s, &o, now);
 }
 
 /* ==== 7. Session: hearing ===================================================================
@@ -3432,121 +3249,63 @@ OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, 
    been read. They are read in one place, ocmi_session_read, in the order of seq: there it is
    decided what became of a message. */
 
-/* Something of its own was taken up to that id. A round trip is measured only from a datagram that
-   was sent once: nobody can tell which of two an answer is for. */
-static void ocmi_session_taken(ocm_session *s, uint64_t id, uint64_t now)
-{
-    if (s->hold || id <= s->taken || id > s->sent_id) return;
-    s->taken = id;
-    s->tries = 0;
-    if (s->rtt_at != OCMI_NEVER && id >= s->rtt_id) {
-        s->rtt = now - s->rtt_at;
-        s->rtt_at = OCMI_NEVER;
-    }
-}
-
-static void ocmi_session_answers_position(ocm_session *s, uint64_t now)
-{
-    if (s->rtt_at == OCMI_NEVER || s->rtt_id) return;
-    s->rtt = now - s->rtt_at;
-    s->rtt_at = OCMI_NEVER;
-}
-
-/* An entry is missing. It may only have been overtaken, so the timer waits a moment. */
-static void ocmi_session_gap(ocm_session *s, uint64_t now, int asks)
-{
-    if (!s->gap_asks) s->gap_at = now + OCMI_GAP_MS;
-    s->gap_asks = asks;
-}
-
-/* The log reaches up to seq, and entries up to `missing` are not in this datagram. */
-static void ocmi_session_newest(ocm_session *s, uint64_t seq, uint64_t missing, uint64_t now)
-{
-    if (missing > s->newest) ocmi_session_gap(s, now, OCMI_GAP_ASKS);
-    if (seq > s->newest) s->newest = seq;
-}
-
-static void ocmi_session_entry(ocm_session *s, ocm_view json, const ocm_message *m, uint64_t now)
-{
-    ocmi_early *e = &s->early[m->seq % OCM_REORDER];
-    if (m->seq == 0) return;
-    ocmi_session_answers_position(s, now);
-    ocmi_session_newest(s, m->seq, m->seq - 1, now);
-    if (m->seq > s->own_from && ocm_view_equal(m->sender, ocmi_session_name(s)))
-        ocmi_session_taken(s, m->id, now);
-    if (m->seq < s->next || m->seq - s->next >= OCM_REORDER || e->seq == m->seq) return;
-    e->seq = m->seq;
-    e->len = (uint16_t)json.len;
-    memcpy(e->json, json.ptr, json.len);
-    s->early_count++;
-    s->entry_at = now;
-    s->confirmed = 0;
-}
-
-static void ocmi_session_status(ocm_session *s, const ocm_message *m, uint64_t now)
-{
-    ocmi_session_answers_position(s, now);
-    s->status_came = 1;
-    ocmi_session_newest(s, m->seq, m->seq, now);
-    if (m->first > s->first && m->first <= m->seq + 1) s->first = m->first;
-    if (!s->hold && m->id > s->status_id && m->id <= s->sent_id) {
-        s->status_id = m->id;
-        s->status_seq = m->seq;
-    }
-    ocmi_session_taken(s, m->id, now);
-}
-
 /* Operation 3. At level 1 some reasons are no fault of the user: then it comes back. */
 static void ocmi_session_removed(ocm_session *s, const ocm_message *m, uint64_t now)
 {
-    int outage = s->level && !s->leaving &&
-                 (ocm_view_equal(m->reason, ocm_text("timeout")) ||
-                  ocm_view_equal(m->reason, ocm_text("unreachable")) ||
-                  ocm_view_equal(m->reason, ocm_text("stopping")));
-    int unheard = ocm_view_equal(m->reason, ocm_text("timeout")) &&
-                  now - s->entered_at <= OCMI_UNHEARD_MS;
-    if (outage) {
-        s->removed = 1; /* what comes late with the old token is no sign of life */
-        ocmi_session_outage(s, now, unheard ? OCM_SHOW_NO_UDP : OCM_SHOW_OUTAGE, m->text);
-    } else {
-        int host = ocm_view_equal(m->reason, ocm_text("host"));
-        ocmi_session_end(s, s->leaves ? OCM_END_LEFT : host ? OCM_END_HOST : OCM_END_REMOVED, 0,
-                         m->text);
+    int host = ocm_view_equal(m->reason, ocm_text("host"));
+    int timeout = ocm_view_equal(m->reason, ocm_text("timeout"));
+    int unheard = timeout && now - s->entered_at <= OCMI_UNHEARD_MS;
+    if (s->level && !s->leaving &&
+        (timeout || ocm_view_equal(m->reason, ocm_text("unreachable")) ||
+         ocm_view_equal(m->reason, ocm_text("stopping")))) {
+        s->deaf = 1; /* what comes late with the old token is no sign of life */
+        ocmi_session_outage(s, unheard ? OCM_SHOW_NO_UDP : OCM_SHOW_OUTAGE, m->text, now);
+        return;
     }
+    ocmi_session_end(s, s->leaving > 1 ? OCM_END_LEFT : host ? OCM_END_HOST : OCM_END_REMOVED, 0,
+                     m->text);
 }
 
+/* 1 if the reorder buffer has a place for it. */
+static int ocmi_session_store(ocm_session *s, uint64_t seq, ocm_view json)
+{
+    ocmi_early *e = &s->early[seq % OCM_REORDER];
+    if (seq < s->next || seq - s->next >= OCM_REORDER) return 0;
+    s->early_count += e->seq != seq;
+    e->seq = seq;
+    e->len = (uint16_t)json.len;
+    memcpy(e->json, json.ptr, json.len);
+    return 1;
+}
+
+/* One object. What a server without level 1 sends is numbered as it arrives. A message is taken
+   when its own entry has come, early or not: the next one need not wait for those in between. */
 static void ocmi_session_line(ocm_session *s, ocm_view json, uint64_t now)
 {
     ocm_message m;
-    if (ocm_message_decode(json, s->scratch, &m) < 0) return;
-    if (!ocmi_is_system(&m) || m.operation == OCM_OP_JOINED || m.operation == OCM_OP_LEFT) {
-        ocmi_session_entry(s, json, &m, now);
-    } else if (m.operation == OCM_OP_LOG) {
-        ocmi_session_status(s, &m, now);
-    } else if (m.operation == OCM_OP_REMOVED) {
+    int good = ocm_message_decode(json, s->scratch, &m) > 0;
+    uint64_t operation = good && ocmi_is_system(&m) ? m.operation : 0;
+    int status = operation == OCM_OP_LOG;
+    if (operation == OCM_OP_REMOVED) {
         ocmi_session_removed(s, &m, now);
-    } else if (m.operation == OCM_OP_NOTICE) {
+    } else if (!s->level) {
+        if (ocmi_session_store(s, s->newest + 1, json)) s->newest++;
+    } else if (operation == OCM_OP_NOTICE) {
         ocmi_session_words(s, m.text, m.id);
-        if (!m.id) ocmi_session_show(s, OCM_SHOW_NOTICE);
+        if (!m.id) s->todo |= 1u << OCM_SHOW_NOTICE;
+    } else if (good && (status || operation <= OCM_OP_LEFT)) {
+        int own = m.seq > s->own_from && ocm_view_equal(m.sender, ocmi_name_view(&s->name));
+        if (m.seq > s->newest + !status) s->tries = 0; /* it tells of an entry that is missing */
+        if (m.seq > s->newest) s->newest = m.seq;
+        if ((own || status) && !s->hold && m.id > s->taken && m.id <= s->sent_id) {
+            s->taken = m.id;
+            s->taken_seq = m.seq;
+            s->tries = 0;
+        }
+        if (m.first > s->first && m.first <= m.seq + 1) s->first = m.first;
+        if (status) s->status_came = 1;
+        else ocmi_session_store(s, m.seq, json);
     }
-}
-
-/* A server without level 1: what it sends waits in the reorder buffer, in order of arrival. */
-static void ocmi_session_plain(ocm_session *s, ocm_view payload, uint64_t now)
-{
-    ocmi_early *e = &s->early[(s->newest + 1) % OCM_REORDER];
-    ocm_message m;
-    if (payload.len == 0) return;
-    if (ocm_message_decode(payload, s->scratch, &m) > 0 && ocmi_is_system(&m) &&
-        m.operation == OCM_OP_REMOVED) {
-        ocmi_session_removed(s, &m, now);
-        return;
-    }
-    if (s->newest - s->next + 1 >= OCM_REORDER) return;
-    e->seq = ++s->newest;
-    e->len = (uint16_t)payload.len;
-    memcpy(e->json, payload.ptr, payload.len);
-    s->early_count++;
 }
 
 /* A datagram with a whole header must carry our token; a server without level 1 may also send one
@@ -3555,63 +3314,44 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
 {
     ocm_datagram d = {{NULL, 0}, {NULL, 0}, {NULL, 0}};
     ocm_view line;
-    int whole = ocm_datagram_decode(p, len, &d) > 0 && ocm_view_equal(d.room, ocmi_session_room(s));
-    if (len > OCM_DATAGRAM_MAX || s->phase >= OCMI_ENDING || !s->token_len || s->removed) return 0;
-    if (s->another_log) return 0; /* not read yet, and it will be sent again */
-    if (whole ? !ocm_view_equal(d.token, ocmi_session_token(s)) : s->level) return 0;
+    int whole = ocm_datagram_decode(p, len, &d) > 0 &&
+                ocm_view_equal(d.room, ocmi_name_view(&s->room));
+    if (len > OCM_DATAGRAM_MAX || s->phase >= OCMI_ENDING || !s->token.len || s->deaf) return 0;
+    if (whole ? !ocm_view_equal(d.token, ocmi_name_view(&s->token)) : s->level) return 0;
     if (!s->level) {
         int zeros = len >= 2 && p[0] == 0 && p[1] == 0;
-        ocmi_session_plain(s, whole || zeros ? d.payload : ocmi_view(p, len), now);
+        ocmi_session_line(s, whole || zeros ? d.payload : ocmi_view(p, len), now);
         return 1;
     }
-    s->asked = OCMI_NEVER;
-    s->heard = 1;
-    if (!(s->outage & OCMI_TOLD_NO_UDP) || now - s->entered_at > OCMI_UNHEARD_MS) {
-        if (s->outage) ocmi_session_show(s, OCM_SHOW_BACK);
+    s->silent_at = OCMI_NEVER;
+    if (s->outage < OCM_SHOW_NO_UDP || now - s->entered_at > OCMI_UNHEARD_MS) {
+        if (s->outage) s->todo |= 1u << OCM_SHOW_BACK;
         s->outage = 0;
         s->retry_wait = 0;
     }
-    if (s->phase != OCMI_INSIDE) { /* it was only slow */
-        s->disconnect |= s->phase != OCMI_WAITING;
-        s->phase = OCMI_INSIDE;
-    }
+    ocmi_session_phase(s, OCMI_INSIDE); /* if it was asking again: the server was only slow */
     while (s->phase == OCMI_INSIDE && ocmi_line_next(&d.payload, &line))
         ocmi_session_line(s, line, now);
-    return 1;
-}
-
-/* Settles every message up to id: that one was read, or the server took it, and it is not in the
-   log. Messages that may have been lost with entries count as delivered. */
-static void ocmi_session_settle(ocm_session *s, uint64_t id, int read)
-{
-    size_t i;
-    for (i = 0; i < s->said_count && s->said_id + i <= id; i++) {
-        ocmi_said *m = ocmi_said_at(s, i);
-        uint64_t own = s->said_id + i;
-        if (m->fate == OCMI_OPEN)
-            m->fate = (read && own == id) || own <= s->lost_id ? OCMI_DELIVERED : OCMI_REFUSED;
+    if (s->rtt_at != OCMI_NEVER && s->taken >= s->sent_id) {
+        s->rtt = now - s->rtt_at;
+        s->rtt_at = OCMI_NEVER;
     }
-}
-
-/* What was taken and may have been lost with entries will not be read any more. */
-static void ocmi_session_settle_lost(ocm_session *s)
-{
-    ocmi_session_settle(s, s->lost_id < s->taken ? s->lost_id : s->taken, 0);
-}
-
-/* Whether an entry is one of this session's own messages. While it holds back, it recognizes them
-   by id and text. */
-static int ocmi_session_own(ocm_session *s, const ocm_message *m)
-{
-    const ocmi_said *said;
-    if (!(m->has & OCM_HAS_ID) || !ocm_view_equal(m->sender, ocmi_session_name(s))) return 0;
-    if (m->seq <= s->own_from && !s->hold) return 0;
-    if (m->id < s->said_id || m->id - s->said_id >= s->said_count) return m->seq > s->own_from;
-    said = ocmi_said_at(s, (size_t)(m->id - s->said_id));
-    if (!s->hold) ocmi_session_settle(s, m->id, 1);
-    else if (!ocm_view_equal(m->text, ocmi_view(said->text, said->len))) return 0;
-    else ocmi_session_settle(s, m->id, 1);
     return 1;
+}
+
+static ocmi_said *ocmi_said_at(ocm_session *s, uint64_t id)
+{
+    return &s->said[(s->said_base + id) % OCM_OUTBOX];
+}
+
+/* The oldest message leaves the outbox. */
+static ocm_view ocmi_session_pop(ocm_session *s)
+{
+    const ocmi_said *m = ocmi_said_at(s, s->said_id);
+    s->said_id++;
+    s->said_count--;
+    s->give_up = OCMI_NEVER;
+    return ocmi_view(m->text, m->len);
 }
 
 static int ocmi_session_action(ocm_action *a, int kind, ocm_view text)
@@ -3621,89 +3361,102 @@ static int ocmi_session_action(ocm_action *a, int kind, ocm_view text)
     return 1;
 }
 
-/* One entry, or one payload of a server without level 1. 0 if there is nothing to show. */
-static int ocmi_session_shown(ocm_session *s, ocm_view json, ocm_action *a)
+/* The oldest message was taken, and is not in the log up to where it would be: it was rejected,
+   unless it may be in entries that are lost. */
+static int ocmi_session_not_read(ocm_session *s, ocm_action *a)
 {
-    const uint8_t *p = json.ptr, *end = p + json.len;
-    int kind = OCM_SHOW_NOTICE;
-    ocm_message m;
-    ocm_view raw;
-    if (ocmi_json_string(&p, end, &raw)) { /* bare, as team D's server writes its notices */
-        raw = ocmi_view(s->scratch, ocmi_json_unescape(raw, s->scratch));
-        return ocm_message_valid(raw) ? ocmi_session_action(a, OCM_SHOW_NOTICE, raw) : 0;
-    }
-    if (ocm_message_decode(json, s->scratch, &m) < 0 || !ocm_message_valid(m.text)) return 0;
-    if (!ocm_message_valid(m.sender) || !ocm_message_valid(m.username)) return 0;
-    if (!ocmi_is_system(&m)) kind = OCM_SHOW_MESSAGE;
-    else if (m.operation == OCM_OP_JOINED && m.username.len) kind = OCM_SHOW_JOINED;
-    else if (m.operation == OCM_OP_LEFT && m.username.len) kind = OCM_SHOW_LEFT;
-    a->name = kind == OCM_SHOW_MESSAGE ? m.sender : m.username;
-    a->own = s->level ? ocmi_session_own(s, &m) : ocm_view_equal(m.sender, ocmi_session_name(s));
-    if (s->level && a->seq == s->own_from && kind == OCM_SHOW_JOINED) return 0;
-    return m.text.len ? ocmi_session_action(a, kind, m.text) : 0;
+    uint64_t id = s->said_id;
+    ocm_view text = ocmi_session_pop(s);
+    if (id <= s->lost_id) return 0;
+    if (id == s->words_id) a->why = ocmi_name_view(&s->words);
+    return ocmi_session_action(a, OCM_SHOW_REFUSED, text);
 }
 
-/* Entries below `first` are lost, up to the oldest that is here. Nobody misses the past. */
-static void ocmi_session_lose(ocm_session *s)
+/* Entries below `first` are lost, up to the first that is here, and maybe messages with them: those
+   that were taken count as delivered. Nobody misses the past, or the notice that is not shown. */
+static int ocmi_session_lose(ocm_session *s, ocm_action *a)
 {
-    uint64_t to = s->first, from = s->next > s->entered ? s->next : s->entered + 1;
-    size_t i;
-    for (i = 0; i < OCM_REORDER; i++)
-        if (s->early[i].seq >= s->next && s->early[i].seq < to) to = s->early[i].seq;
-    if (to > from && !s->leaving) {
-        s->missed += to - from;
-        if (s->own_from >= from && s->own_from < to) s->missed--; /* not shown anyway */
-    }
-    if (s->said_count) s->lost_id = s->sent_id;
+    uint64_t from = s->next > s->entered ? s->next : s->entered + 1;
+    uint64_t to = s->early_count ? s->next : s->first;
+    while (to < s->first && s->early[to % OCM_REORDER].seq != to) to++;
+    while (s->said_count && s->said_id <= s->taken) ocmi_session_pop(s);
+    s->lost_id = s->sent_id;
     s->next = to;
     s->tries = 0;
+    s->ask_at = 0;
+    if (to > from && !s->leaving)
+        a->count = to - from - (s->own_from >= from && s->own_from < to);
+    return a->count ? ocmi_session_action(a, OCM_SHOW_MISSED, ocmi_none()) : 0;
 }
 
-/* The next entries that are here, in their order. */
-static int ocmi_session_read(ocm_session *s, ocm_action *a)
+/* What there is to show of an entry, or of a payload of a server without level 1; 0: nothing. */
+static int ocmi_session_decode(ocm_session *s, ocm_view json, ocm_message *m)
+{
+    const uint8_t *p = json.ptr;
+    ocm_view raw;
+    if (ocmi_json_string(&p, p + json.len, &raw)) { /* bare: a notice of team D's server */
+        *m = ocmi_system(OCM_OP_NOTICE, 0);
+        m->text = ocmi_view(s->scratch, ocmi_json_unescape(raw, s->scratch));
+        return ocm_message_valid(m->text) ? OCM_SHOW_NOTICE : 0;
+    }
+    if (ocm_message_decode(json, s->scratch, m) < 0 || !ocm_message_valid(m->text) ||
+        !ocm_message_valid(m->sender) || !ocm_message_valid(m->username) || !m->text.len)
+        return 0;
+    if (!ocmi_is_system(m)) return OCM_SHOW_MESSAGE;
+    if (m->operation == OCM_OP_JOINED && m->username.len) return OCM_SHOW_JOINED;
+    return m->operation == OCM_OP_LEFT && m->username.len ? OCM_SHOW_LEFT : OCM_SHOW_NOTICE;
+}
+
+/* Reads the entry that is next; 0 if there is nothing to show. Its own one is a message's receipt,
+   and the messages before that one are not in the log. What somebody of its name said before it had
+   its token is its own only while it holds back, and only word for word: a room's past may hold the
+   same ids. */
+static int ocmi_session_read_entry(ocm_session *s, ocmi_early *e, uint64_t now, ocm_action *a)
+{
+    ocm_message m;
+    int kind = ocmi_session_decode(s, ocmi_view(e->json, e->len), &m);
+    int own = ocm_view_equal(m.sender, ocmi_name_view(&s->name));
+    int receipt = own && m.id >= s->said_id && m.id <= s->sent_id;
+    if (own && e->seq <= s->own_from) {
+        const ocmi_said *said = ocmi_said_at(s, m.id);
+        own = receipt && s->hold && ocm_view_equal(m.text, ocmi_view(said->text, said->len));
+        receipt = own;
+    }
+    if (receipt && m.id > s->said_id) return ocmi_session_not_read(s, a);
+    if (receipt) ocmi_session_pop(s);
+    e->seq = 0;
+    s->early_count--;
+    a->seq = s->next++;
+    s->tries = 0;
+    if (s->next > s->newest || s->ask_at == OCMI_NEVER) s->ask_at = now + OCMI_TAIL_MS;
+    if (!kind || a->seq == s->own_from) return 0; /* its own notice needs no showing */
+    a->own = own;
+    a->past = a->seq < s->entered;
+    a->name = kind == OCM_SHOW_MESSAGE ? m.sender : m.username;
+    return ocmi_session_action(a, kind, m.text);
+}
+
+/* Reads on, up to something to show; 0 if there is nothing more. */
+static int ocmi_session_read(ocm_session *s, uint64_t now, ocm_action *a)
 {
     for (;;) {
         ocmi_early *e = &s->early[s->next % OCM_REORDER];
-        if (e->seq != s->next && s->next < s->first) {
-            ocmi_session_lose(s);
-            continue;
-        }
-        if (s->missed) {
-            a->count = s->missed;
-            s->missed = 0;
-            return ocmi_session_action(a, OCM_SHOW_MISSED, ocmi_none());
-        }
-        if (s->hold && s->next > s->hold) { /* what is left of the outbox was never taken */
-            ocmi_session_settle_lost(s);
+        if (s->said_count && s->said_id <= s->taken && s->next > s->taken_seq) {
+            if (ocmi_session_not_read(s, a)) return 1;
+        } else if (s->hold && s->next > s->hold) { /* what is left was never taken */
+            ocmi_session_number(s);
+        } else if (e->seq == s->next) {
+            if (ocmi_session_read_entry(s, e, now, a)) return 1;
+        } else if (s->next < s->first) {
+            if (ocmi_session_lose(s, a)) return 1;
+        } else if (s->deaf && s->phase == OCMI_INSIDE) { /* the old log is read */
+            s->deaf = 0;
+            s->entered = 0; /* nothing of the new one is past: it was here before that began */
+            ocmi_session_new_log(s);
+        } else {
             return 0;
         }
-        if (e->seq != s->next) return 0;
-        e->seq = 0;
-        s->early_count--;
-        s->tries = 0;
-        a->seq = s->next++;
-        a->past = s->level && a->seq < s->entered;
-        if (ocmi_session_shown(s, ocmi_view(e->json, e->len), a)) return 1;
     }
-}
-
-/* Messages that have their fate leave the outbox; those that were refused are told of. */
-static int ocmi_session_fates(ocm_session *s, uint64_t now, ocm_action *a)
-{
-    if (s->status_id && s->next > s->status_seq) ocmi_session_settle(s, s->status_id, 0);
-    if (s->phase == OCMI_ENDING) ocmi_session_settle_lost(s);
-    while (s->said_count && ocmi_said_at(s, 0)->fate != OCMI_OPEN) {
-        const ocmi_said *m = ocmi_said_at(s, 0);
-        uint64_t id = s->said_id++;
-        s->said_first = (s->said_first + 1) % OCM_OUTBOX;
-        s->said_count--;
-        s->fate_at = now;
-        if (m->fate != OCMI_REFUSED) continue;
-        if (id == s->words_id) a->why = ocmi_view(s->words, s->words_len);
-        return ocmi_session_action(a, OCM_SHOW_REFUSED, ocmi_view(m->text, m->len));
-    }
-    if (s->hold && s->next > s->hold) ocmi_session_number(s);
-    return 0;
 }
 
 /* ==== 7. Session: speaking ==================================================================
@@ -3713,9 +3466,9 @@ static int ocmi_session_fates(ocm_session *s, uint64_t now, ocm_action *a)
 
 OCM_API size_t ocm_session_text_max(const ocm_session *s)
 {
-    size_t token = s->token_len ? s->token_len : OCM_TOKEN_MAX; /* OCM_TEXT_MAX reckons with 32 */
-    return OCM_TEXT_MAX - (token > OCM_TOKEN_LEN ? token - OCM_TOKEN_LEN : 0) - s->room_len -
-           ocmi_escaped_len(ocmi_session_name(s));
+    size_t token = s->token.len ? s->token.len : OCM_TOKEN_MAX; /* OCM_TEXT_MAX reckons with 32 */
+    return OCM_TEXT_MAX - (token > OCM_TOKEN_LEN ? token - OCM_TOKEN_LEN : 0) - s->room.len -
+           ocmi_escaped_len(ocmi_name_view(&s->name));
 }
 
 OCM_API size_t ocm_session_pending(const ocm_session *s)
@@ -3725,262 +3478,178 @@ OCM_API size_t ocm_session_pending(const ocm_session *s)
 
 OCM_API int ocm_session_say(ocm_session *s, ocm_view text)
 {
-    ocmi_said *m;
+    ocmi_said *m = ocmi_said_at(s, s->said_id + s->said_count);
     if (text.len == 0 || !ocm_message_valid(text)) return OCM_E_BAD;
     if (ocmi_escaped_len(text) > ocm_session_text_max(s)) return OCM_E_LARGE;
     if (s->said_count == OCM_OUTBOX || s->leaving || s->phase >= OCMI_ENDING) return OCM_E_FULL;
-    m = ocmi_said_at(s, s->said_count++);
-    m->fate = OCMI_OPEN;
     m->len = (uint16_t)text.len;
     memcpy(m->text, text.ptr, text.len);
+    s->said_count++;
     return 1;
 }
 
 OCM_API void ocm_session_leave(ocm_session *s)
 {
+    if (s->leaving) return;
     s->leaving = 1;
+    s->give_up = OCMI_NEVER;
 }
 
-static ocmi_out ocmi_session_open_datagram(ocm_session *s)
+/* When the position is given, once all that came has been read. What is missing is asked for in a
+   moment, since it may only have been overtaken; but at once if a status ends what was sent since
+   the last position: the server waits for that. A status that knows of nothing more confirms the
+   position, which is then given only to keep the membership. Whatever has no answer is repeated. */
+static uint64_t ocmi_session_timer(ocm_session *s, uint64_t now)
 {
-    ocmi_out o = ocmi_out_open(s->out, OCM_DATAGRAM_MAX);
-    ocmi_put_datagram_head(&o, ocmi_session_room(s), ocmi_session_token(s));
-    return o;
+    int missing = s->next <= s->newest;
+    int waits = s->status_came && !s->tries && s->ask_at != OCMI_NEVER && !s->early_count;
+    uint64_t at = waits ? now : now + OCMI_GAP_MS, step = 2 * s->rtt > 300 ? 2 * s->rtt : 300;
+    unsigned i;
+    if (missing && (s->status_came || !s->tries) && at < s->ask_at) s->ask_at = at;
+    if (!missing && s->status_came && s->tries && !s->said_count) {
+        s->ask_at = OCMI_NEVER;
+        s->tries = 0;
+    }
+    s->status_came = 0;
+    for (i = 1; i < s->tries && i < 4; i++) step *= 2;
+    if (step > 3000) step = 3000;
+    if (!s->said_count && !s->tries) step = s->keep;
+    return s->ask_at < s->sent_at + step ? s->ask_at : s->sent_at + step;
 }
 
-static int ocmi_session_send(ocm_session *s, const ocmi_out *o, uint64_t now, ocm_action *a)
+/* At level 1: the position, if it is to be given, and the messages not yet taken, oldest first, as
+   many as fit. If not even the oldest fits beside the position, it goes alone, next. A round trip
+   is measured from what was sent once: nobody can tell which of two an answer is for. */
+static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, uint64_t now)
 {
-    OCM_ASSERT(!o->full);
-    s->sent_at = now;
-    if (s->asked == OCMI_NEVER) s->asked = now;
-    return ocmi_session_action(a, OCM_DO_SEND, ocmi_view(o->ptr, o->len));
-}
-
-/* A datagram of level 1: the position, if it is to be told, and the messages not yet taken, oldest
-   first, as many as fit. If not even the oldest fits beside the position, it goes alone, next. */
-static int ocmi_session_speak(ocm_session *s, int position, uint64_t now, ocm_action *a)
-{
-    ocmi_out o = ocmi_session_open_datagram(s);
-    uint64_t end = s->said_id + s->said_count, id = s->taken + 1, from;
+    int repeat = s->ask_at > now;
+    uint64_t from = s->taken < s->said_id ? s->said_id : s->taken + 1, id;
+    uint64_t end = s->hold ? from : s->said_id + s->said_count;
     ocm_message m = ocmi_system(OCM_OP_LOG, OCM_HAS_SEQ);
-    size_t head = o.len;
+    size_t head = o->len;
     m.seq = s->next - 1;
-    if (position) ocmi_put_line(&o, head, &m);
-    if (id < s->said_id) id = s->said_id;
-    for (from = id; id < end && !s->hold; id++) {
-        const ocmi_said *said = ocmi_said_at(s, (size_t)(id - s->said_id));
+    if (position) ocmi_put_line(o, head, &m);
+    for (id = from; id < end; id++) {
+        const ocmi_said *said = ocmi_said_at(s, id);
         m.has = OCM_HAS_TEXT | OCM_HAS_ID;
         m.text = ocmi_view(said->text, said->len);
         m.id = id;
-        if (!ocmi_put_line(&o, head, &m)) break;
+        if (!ocmi_put_line(o, head, &m)) break;
     }
-    s->alone = !s->hold && id == from && id < end;
-    s->rtt_at = OCMI_NEVER;
-    if (id > from ? from > s->sent_id : s->tries <= 1) {
-        s->rtt_at = now;
-        s->rtt_id = id > from ? id - 1 : 0;
-    }
-    if (id > from && id - 1 > s->sent_id) s->sent_id = id - 1;
-    if (position) s->position = s->next;
-    if (s->tries == 0) s->tries = 1;
-    return ocmi_session_send(s, &o, now, a);
+    s->rtt_at = (id > from ? from > s->sent_id : !s->tries) ? now : OCMI_NEVER;
+    if (id - 1 > s->sent_id) s->sent_id = id - 1;
+    s->alone = id == from && id < end;
+    if (!position) return;
+    /* At 30 % loss half the questions about a gap go unanswered: a second one, as soon, brings the
+       median delay from 500 to 410 ms. */
+    s->ask_at = s->next <= s->newest && !s->tries ? now + OCMI_GAP_MS : OCMI_NEVER;
+    if (repeat && s->said_count && !s->tries) s->tries = 1; /* to say it was the first try */
+    if (repeat || !s->tries) s->tries++;
 }
 
-/* When the timer is due. */
-static uint64_t ocmi_session_timer(const ocm_session *s)
+/* A datagram: that it leaves, or what there is to say. */
+static int ocmi_session_speak(ocm_session *s, int position, uint64_t now, ocm_action *a)
 {
-    uint64_t step = 2 * s->rtt > 300 ? 2 * s->rtt : 300, keep = s->idle / 3, at = OCMI_NEVER;
-    unsigned doubled = s->tries > 1 ? s->tries - 1 : 0;
-    step <<= doubled > 3 ? 3 : doubled;
-    if (step > 3000) step = 3000;
-    if (keep > 25000) keep = 25000;
-    if (s->send_now) return 0;
-    if (s->said_count || s->next <= s->newest) {
-        if (s->said_count || !s->gap_asks) at = s->sent_at + step;
-        return s->gap_asks && s->gap_at < at ? s->gap_at : at;
-    }
-    at = s->confirmed ? OCMI_NEVER : s->tries ? s->sent_at + step : s->entry_at + 2000;
-    return at < s->sent_at + keep ? at : s->sent_at + keep;
-}
-
-/* What a member of level 1 sends now: nothing, new messages, or what the timer asks for. */
-static int ocmi_session_level1(ocm_session *s, uint64_t now, ocm_action *a)
-{
-    int untaken = s->said_count && s->said_id + s->said_count - 1 > s->taken && !s->hold;
-    if (s->next > s->newest) s->gap_asks = 0;
-    else if (s->gap_next != s->next) ocmi_session_gap(s, now, OCMI_GAP_ASKS);
-    s->gap_next = s->next;
-    if (s->status_came) {
-        s->status_came = 0;
-        if (s->next > s->newest && s->position == s->next) {
-            s->confirmed = 1;
-            s->tries = 0;
-        }
-        if (s->next <= s->newest && !s->early_count && s->position != s->next) s->send_now = 1;
-        else if (s->next <= s->newest && !s->gap_asks) ocmi_session_gap(s, now, 1);
-    }
-    if (!s->send_now && untaken && (s->alone || s->taken >= s->sent_id))
-        return ocmi_session_speak(s, 0, now, a);
-    if (ocmi_session_timer(s) > now) return 0;
-    if (s->gap_asks && s->gap_at <= now) {
-        s->gap_asks--;
-        s->gap_at = now + OCMI_GAP_MS;
-    } else if (!s->send_now) {
-        s->tries++;
-    }
-    s->send_now = s->confirmed = 0;
-    return ocmi_session_speak(s, 1, now, a);
-}
-
-/* A server without level 1 hears each message once, with its sender's name. */
-static int ocmi_session_level0(ocm_session *s, uint64_t now, ocm_action *a)
-{
-    ocmi_out o = ocmi_session_open_datagram(s);
-    ocmi_said *said = ocmi_said_at(s, 0);
-    ocm_message m;
-    if (s->said_count == 0) return 0;
-    memset(&m, 0, sizeof m);
-    m.has = OCM_HAS_SENDER | OCM_HAS_TEXT;
-    m.sender = ocmi_session_name(s);
-    m.text = ocmi_view(said->text, said->len);
-    ocmi_put_message(&o, &m);
-    said->fate = OCMI_DELIVERED;
-    return ocmi_session_send(s, &o, now, a);
-}
-
-/* Leaving, once all has its fate: said up to three times within a second, until it is confirmed. */
-static int ocmi_session_go(ocm_session *s, uint64_t now, ocm_action *a)
-{
-    ocmi_out o = ocmi_session_open_datagram(s);
+    ocmi_out o = ocmi_out_open(s->out, OCM_DATAGRAM_MAX);
     ocmi_out words = ocmi_out_open(s->scratch, sizeof s->scratch);
     ocm_message m = ocmi_system(OCM_OP_LEFT, OCM_HAS_USERNAME | OCM_HAS_TEXT);
-    if (s->leaves && (s->leaves == 3 || now < s->leave_at + 300)) return 0;
-    ocmi_put_view(&words, ocmi_session_name(s));
-    ocmi_put_text(&words, " left");
-    m.username = ocmi_session_name(s);
-    m.text = ocmi_view(words.ptr, words.len);
-    ocmi_put_message(&o, &m);
-    s->leaves++;
-    s->leave_at = now;
-    return ocmi_session_send(s, &o, now, a);
-}
-
-/* Whether a session that is leaving has nothing more to wait for. */
-static int ocmi_session_may_go(const ocm_session *s, uint64_t now)
-{
-    return s->leaves ||
-           (s->leaving && (s->said_count == 0 || now >= s->fate_at + OCMI_SILENT_MS));
-}
-
-/* Ends what has taken too long. */
-static void ocmi_session_pass_time(ocm_session *s, uint64_t now)
-{
-    int last = s->level ? 3 : 1;
-    int gone = s->leaves == last && now >= s->leave_at + (s->level ? 400 : 0);
-    if (s->leaving && s->leave_at == OCMI_NEVER) s->leave_at = s->fate_at = now;
-    if (s->phase == OCMI_CONNECTING && now >= s->retry)
-        ocmi_session_again(s, now, OCM_END_NO_SERVER, 0, ocmi_none());
-    else if (s->phase == OCMI_ASKING && now >= s->retry)
-        ocmi_session_again(s, now, OCM_END_NO_ANSWER, 0, ocmi_none());
-    else if (gone)
-        ocmi_session_end(s, s->level ? OCM_END_UNCONFIRMED : OCM_END_LEFT, 0, ocmi_none());
-    else if (s->phase != OCMI_INSIDE && s->inside_before && ocmi_session_may_go(s, now))
-        ocmi_session_end(s, OCM_END_UNCONFIRMED, 0, ocmi_none());
-    else if (s->phase == OCMI_INSIDE && s->level && !s->leaving && s->asked != OCMI_NEVER &&
-             now >= s->asked + OCMI_SILENT_MS)
-        ocmi_session_outage(s, now, s->heard ? OCM_SHOW_OUTAGE : OCM_SHOW_NO_UDP, ocmi_none());
-}
-
-static uint64_t ocmi_session_until(const ocm_session *s)
-{
-    uint64_t until = s->retry;
-    if (s->phase == OCMI_INSIDE) {
-        until = s->level && !s->leaves ? ocmi_session_timer(s) : OCMI_NEVER;
-        if (s->asked != OCMI_NEVER && s->level && !s->leaving && s->asked + OCMI_SILENT_MS < until)
-            until = s->asked + OCMI_SILENT_MS;
-        if (s->leaves) until = s->leave_at + (s->leaves < 3 ? 300 : 400);
+    ocmi_put_datagram_head(&o, ocmi_name_view(&s->room), ocmi_name_view(&s->token));
+    if (s->leaving > 1) {
+        m.username = ocmi_name_view(&s->name);
+        ocmi_put_view(&words, m.username);
+        ocmi_put_text(&words, " left");
+        m.text = ocmi_view(words.ptr, words.len);
+        ocmi_put_message(&o, &m);
+        if (!s->level) ocmi_session_end(s, OCM_END_LEFT, 0, ocmi_none());
+    } else if (!s->level) { /* each message once, with its sender's name */
+        m.has = OCM_HAS_SENDER | OCM_HAS_TEXT;
+        m.sender = ocmi_name_view(&s->name);
+        m.text = ocmi_session_pop(s);
+        ocmi_put_message(&o, &m);
+    } else {
+        ocmi_session_put_lines(s, position, &o, now);
     }
-    if (s->leaving && s->inside_before && !s->leaves && s->fate_at + OCMI_SILENT_MS < until)
-        until = s->fate_at + OCMI_SILENT_MS;
-    return until;
-}
-
-/* What there is to show, in its order. */
-static int ocmi_session_tell(ocm_session *s, uint64_t now, ocm_action *a)
-{
-    uint64_t hold;
-    int kind;
-    for (kind = OCM_SHOW_ENTERED; s->show; kind++) {
-        unsigned bit = 1u << (kind - OCM_SHOW_ENTERED);
-        if (!(s->show & bit)) continue;
-        s->show &= ~bit;
-        a->status = s->status;
-        a->seq = s->entered;
-        return ocmi_session_action(a, kind, kind == OCM_SHOW_OUTAGE || kind == OCM_SHOW_NOTICE
-                                                ? ocmi_view(s->words, s->words_len) : ocmi_none());
-    }
-    do {
-        hold = s->hold;
-        if (ocmi_session_read(s, a) || ocmi_session_fates(s, now, a)) return 1;
-    } while (hold && !s->hold);
-    if (s->another_log) {
-        s->entered = 0; /* nothing of it is past: it was here before that log began */
-        ocmi_session_new_log(s, 1);
-    }
-    return 0;
+    OCM_ASSERT(!o.full);
+    s->sent_at = now;
+    if (s->silent_at == OCMI_NEVER) s->silent_at = now + OCMI_SILENT_MS;
+    return ocmi_session_action(a, OCM_DO_SEND, ocmi_view(o.ptr, o.len));
 }
 
 /* The last actions: messages of which nobody knows whether they arrived, then the end. */
 static int ocmi_session_ended(ocm_session *s, ocm_action *a)
 {
     if (s->said_count) {
-        const ocmi_said *m = ocmi_said_at(s, 0);
-        s->said_first = (s->said_first + 1) % OCM_OUTBOX;
-        s->said_count--;
         s->unknown++;
-        return ocmi_session_action(a, OCM_SHOW_UNKNOWN, ocmi_view(m->text, m->len));
+        return ocmi_session_action(a, OCM_SHOW_UNKNOWN, ocmi_session_pop(s));
     }
     s->phase = OCMI_OVER;
     a->end = s->end;
     a->status = s->status;
     a->count = s->unknown;
-    return ocmi_session_action(a, OCM_END, ocmi_view(s->words, s->words_len));
+    return ocmi_session_action(a, OCM_END, ocmi_name_view(&s->words));
 }
 
+/* 1 if it is time; else a->until will be no later. */
+static int ocmi_due(ocm_action *a, uint64_t at, uint64_t now)
+{
+    if (at < a->until) a->until = at;
+    return at <= now;
+}
+
+/* What is to be told goes first, then what is due. Leaving waits until all that was said has its
+   fate; it is said three times within a second, until it is confirmed. */
 OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
 {
-    int phase;
     OCM_ASSERT(s != NULL && a != NULL);
     memset(a, 0, sizeof *a);
-    a->until = OCMI_NEVER;
-    do {
+    for (;;) {
+        int kind = 0, inside = s->phase == OCMI_INSIDE;
+        uint64_t leave_at;
+        a->until = OCMI_NEVER;
         if (s->phase == OCMI_OVER) return 0;
-        if (s->disconnect) {
-            s->disconnect = 0;
-            return ocmi_session_action(a, OCM_DO_DISCONNECT, ocmi_none());
+        if (s->todo) {
+            while (!(s->todo >> kind & 1)) kind++;
+            s->todo &= s->todo - 1;
+            a->status = s->status;
+            a->seq = s->entered;
+            return ocmi_session_action(a, kind, kind == OCM_SHOW_OUTAGE || kind == OCM_SHOW_NOTICE
+                                                    ? ocmi_name_view(&s->words)
+                                                    : ocmi_none());
         }
-        if (ocmi_session_tell(s, now, a)) return 1;
+        if (ocmi_session_read(s, now, a)) return 1;
         if (s->phase == OCMI_ENDING) return ocmi_session_ended(s, a);
-        phase = s->phase;
-        ocmi_session_pass_time(s, now);
-    } while (s->phase != phase);
-    if (s->phase == OCMI_WAITING && now >= s->retry) {
-        s->phase = OCMI_CONNECTING;
-        s->retry = now + OCMI_ANSWER_MS;
-        return ocmi_session_action(a, OCM_DO_CONNECT, ocmi_none());
+        if (s->give_up == OCMI_NEVER) s->give_up = now + OCMI_SILENT_MS;
+        leave_at = s->leaving > 1 ? s->sent_at + OCMI_LEAVE_MS : s->said_count ? s->give_up : 0;
+        if (s->leaving && s->token.len && ocmi_due(a, leave_at, now)) {
+            if (inside && s->leaving++ < 4) return ocmi_session_speak(s, 0, now, a);
+            ocmi_session_end(s, OCM_END_UNCONFIRMED, 0, ocmi_none());
+        } else if (s->leaving > 1) {
+            return 0;
+        } else if (s->request_len) {
+            ocm_view request = ocmi_view(s->out, s->request_len);
+            s->request_len = 0;
+            return ocmi_session_action(a, OCM_DO_REQUEST, request);
+        } else if (!inside) {
+            if (!ocmi_due(a, s->retry, now)) return 0;
+            if (s->phase == OCMI_WAITING) {
+                s->phase = OCMI_CONNECTING;
+                s->retry = now + OCMI_ANSWER_MS;
+                return ocmi_session_action(a, OCM_DO_CONNECT, ocmi_none());
+            }
+            ocmi_session_retry(s, now);
+        } else if (!s->level) {
+            return s->said_count ? ocmi_session_speak(s, 0, now, a) : 0;
+        } else if (!s->leaving && ocmi_due(a, s->silent_at, now)) {
+            int unheard = s->silent_at == s->entered_at + OCMI_SILENT_MS;
+            ocmi_session_outage(s, unheard ? OCM_SHOW_NO_UDP : OCM_SHOW_OUTAGE, ocmi_none(), now);
+        } else {
+            uint64_t timer = ocmi_session_timer(s, now), last = s->said_id + s->said_count - 1;
+            int untaken = s->said_count && !s->hold && last > s->taken;
+            int go = untaken && (s->alone || s->taken >= s->sent_id);
+            int position = go ? s->ask_at <= now : ocmi_due(a, timer, now);
+            return go || position ? ocmi_session_speak(s, position, now, a) : 0;
+        }
     }
-    if (s->phase == OCMI_ASKING && s->request_len) {
-        ocm_view request = ocmi_view(s->out, s->request_len);
-        s->request_len = 0;
-        return ocmi_session_action(a, OCM_DO_REQUEST, request);
-    }
-    if (s->phase == OCMI_INSIDE) {
-        if (ocmi_session_may_go(s, now) ? ocmi_session_go(s, now, a)
-            : s->level ? ocmi_session_level1(s, now, a) : ocmi_session_level0(s, now, a))
-            return 1;
-    }
-    a->until = ocmi_session_until(s);
-    return 0;
 }
 
 #endif /* OCM_IMPLEMENTED */
