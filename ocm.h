@@ -65,16 +65,16 @@ QUICK EXAMPLE: two clients and a server in one program, which carries the bytes 
     }
 
 TWO RULES
-    Feed, then drain. After an input, call ocm_registry_next (ocm_session_next, ocm_conn_next) until
-    it has nothing more. It then says in `until` when to be called again if nothing else happens.
-    Inputs may be offered between any two calls, and never twice. A room takes 64 entries that were
-    not handed out; a message beyond them is refused just as if its sender were over the rate, and
-    repeated 300 ms later: so drain before so much can have come.
+    Feed, then drain. After an input, call ocm_registry_next or ocm_session_next until it returns 0;
+    `until` then says when to call it again if nothing else happens. ocm_conn_next is called once
+    after each input, and when something was sent. Give each input once; others may come between any
+    two calls. While 64 entries of a room wait to be handed out, its next message is refused like
+    one over the rate, and its sender repeats it 300 ms later: so drain before that many can come.
     Views are borrowed. Nothing here keeps a pointer into what you pass. What you are given belongs
     to the object that gave it and stays as it is until the next call for that object.
 Time is in milliseconds, of any clock that never runs backwards. Mistakes of the calling program are
 caught by OCM_ASSERT; bytes from the network are always checked. A program drops datagrams that come
-from its own sockets: a member may have declared that port.
+from its own sockets: a member may have declared such a port, and the server would talk to itself.
 
 THE PROTOCOL. Integers of several bytes are big-endian, all text is UTF-8.
 
@@ -170,7 +170,7 @@ side says where it stands, and the other goes on from there.
     Rate      A datagram costs one, and each message in it after the first another one. What is over
               the rate is dropped without a word and not taken: its sender repeats it.
     Joining   A member that sends no datagram within 10 s of its answer is out: the answer was lost.
-              It gives as its first position seq - 20, and so reads the last of the room's past.
+              A session reports seq - 20 first, and so reads the last of the room's past.
 
 A session keeps one datagram of messages in flight, and one timer. While it knows of an entry that
 it does not have, or has said something that it has not read, it sends its position and the messages
@@ -181,11 +181,12 @@ log, was rejected. After 2 s without anything new it tells its position, and the
 Coming back: a session that has had no answer for 10 s asks by TCP to join again, with its token,
 after 0, 1, 2, 4 ... 30 s. If the answer has the same token, it keeps its place, even from another
 address (then it must give the room's password). With a new token on the same log it reads on from
-where it was, and sends nothing until it has read as far as its own notice, because its messages may
+where it was, and says nothing until it has read as far as its own notice, because its messages may
 already be in that part of the log. On another log it begins at the beginning. A datagram that
 arrives meanwhile ends the attempt. After a restart of the server only the session that created the
 room creates it again; the others ask for a minute. What was said just before a restart may be lost
-with the old log, or be said again in the new one; within one log each message stands once.
+with the old log, or be said again in the new one. Within one log each message stands once, unless
+its sender comes back with a new token after the log has given up the entry: then it is said again.
 
 OPTIONS, to be defined before inclusion
     OCM_IMPLEMENTATION   compile the implementation here
@@ -261,8 +262,7 @@ enum {
     OCM_REASON_HOST,        /* the host's membership ended, and the room with it */
     OCM_REASON_TIMEOUT,     /* it was silent too long */
     OCM_REASON_UNREACHABLE, /* sending to it failed, again and again */
-    OCM_REASON_STOPPING,    /* the server stops */
-    OCM_REASON_BROKEN       /* its connection broke before it was told that it is a member */
+    OCM_REASON_STOPPING     /* the server stops */
 };
 
 /* Results. A function that returns int returns a positive number when it did what its name says,
@@ -284,8 +284,8 @@ typedef struct ocm_view {
 #define OCM_S(v) (int)(v).len, (v).len ? (const char *)(v).ptr : ""
 
 /* The far end of a connection or of a datagram. IPv4 a.b.c.d is ::ffff:a.b.c.d (RFC 4291, 2.5.5.2).
-   A program sets `local` and `socket` as it likes. The registry hands back, with each event, those
-   of ocm_conn_open until a datagram comes, and then those of the last datagram. */
+   A program sets `local` and `socket` as it likes. The registry hands them back with each event: at
+   first those given to ocm_conn_open, later those of the member's last datagram. */
 typedef struct ocm_addr {
     uint8_t ip[16];
     uint8_t local[16]; /* the address of this machine at which it was heard; zeros: not known */
@@ -421,7 +421,7 @@ typedef struct ocm_event {
     ocm_addr to;
     ocm_view datagram;   /* the registry's, valid until its next call. If the socket is full, drop
                             it: a loss like any other. Several of OCM_BATCH_MAX bytes to one
-                            address may follow each other */
+                            address often follow each other: a system may send them in one call */
     int reason;          /* OCM_REASON_...: this is the last datagram of a membership, and why */
     ocm_view room, name; /* of that member, for a log line; only with a reason */
     uint64_t until;      /* ms; UINT64_MAX: not before the next input */
@@ -443,7 +443,7 @@ OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
 /* Input: the datagram of this event could not be sent, for another reason than a full buffer.
    Three of a member in a row, over at least 10 s, end its membership. */
 OCM_API void ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t now);
-/* Input: the server stops. Drain to tell every member. */
+/* Input: the server stops. Drain to tell every member, and answer no more requests. */
 OCM_API void ocm_registry_stop(ocm_registry *g);
 /* Lets time pass, then: 1 and a datagram to send, or 0 and ev->until. */
 OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev);
@@ -457,7 +457,7 @@ typedef struct ocm_conn ocm_conn;
 
 /* What a program does next with a connection. */
 typedef struct ocm_io {
-    ocm_view send;       /* bytes to send, as many as go; the connection's, until its next call */
+    ocm_view send;       /* bytes to send, as many as the socket takes; valid until its next call */
     size_t read;         /* bytes that it can take now, at most OCM_FRAME_MAX; 0: do not read */
     int shut;            /* 1, and stays 1: shut down the sending side, all is sent */
     int close;           /* 1: close it, this connection is over */
@@ -488,21 +488,22 @@ enum {
     OCM_DO_REQUEST,     /* send `text` on the connection, if possible in one piece: some servers
                            read only once */
     OCM_DO_DISCONNECT,  /* close the TCP connection, if there is one */
-    OCM_DO_SEND,        /* send `text` as one datagram to the server; if that fails, never mind */
+    OCM_DO_SEND,        /* send `text` as one datagram to the server; a failure is ignored */
     OCM_SHOW_ENTERED,   /* the room is entered; status 201 created, 200 joined; what is said below
                            `seq` is past, 0: nothing is */
     OCM_SHOW_MESSAGE,   /* `text` by `name`; own, past, seq */
-    OCM_SHOW_JOINED,    /* `name` joined, in the server's words `text`; past, seq; not one's own */
-    OCM_SHOW_LEFT,      /* `name` left, likewise */
+    OCM_SHOW_JOINED,    /* `name` joined, in the server's words `text`; past, seq; not the join
+                           that the last answer told of */
+    OCM_SHOW_LEFT,      /* `name` left, in the server's words `text`; past, seq */
     OCM_SHOW_NOTICE,    /* `text` from the server */
     OCM_SHOW_REFUSED,   /* own message `text` was refused; why, may be empty */
-    OCM_SHOW_UNKNOWN,   /* own message `text`: nobody knows whether it arrived; before the end */
+    OCM_SHOW_UNKNOWN,   /* own message `text`: not sent, or of unknown fate; before the end */
     OCM_SHOW_MISSED,    /* `count` entries are lost for this session */
     OCM_SHOW_OUTAGE,    /* the server is silent, or has removed us (`text`); we try to come back */
     OCM_SHOW_NO_UDP,    /* the server answers by TCP, but nothing comes by UDP */
     OCM_SHOW_BACK,      /* a datagram came again; what was said meanwhile follows, not as past */
     OCM_END             /* the session is over; end, text: the server's words or empty, count:
-                           messages of which nobody knows whether they arrived */
+                           messages that were not sent, or are of unknown fate */
 };
 
 /* How a session ended. */
@@ -545,7 +546,8 @@ OCM_API void ocm_session_connected(ocm_session *s, ocm_view ip, uint16_t port, u
 /* Input: len bytes came by TCP. 0 (p may be NULL): there is no connection, or it has ended. */
 OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, uint64_t now);
 /* Input: a datagram came from the server's IP address. 1 if it was for this session, else 0: so
-   several sessions may share a socket. */
+   several sessions may share a socket. Without level 1 a datagram that has no header goes to the
+   first that is asked. */
 OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, uint64_t now);
 /* Input: the user says one line; also before the room is entered. 1, OCM_E_BAD (not a message, or
    empty), OCM_E_LARGE (more than ocm_session_text_max), OCM_E_FULL (OCM_OUTBOX are waiting, or it
@@ -596,10 +598,11 @@ struct ocm_session {
     ocmi_name token;     /* empty until the room is entered */
     int phase, op, level;
     int may_create;      /* if there is no such room: the host, or if its user wished so */
-    int deaf;            /* its token is gone, or the old log is not read out: hears no datagram */
-    int outage;          /* the worst that its user was told of an outage, or 0 */
+    int deaf;            /* ignores datagrams: its token is gone, or the old log is still read */
+    int heard;           /* a datagram has come since the last answer */
+    int outage;          /* the worst of OCM_SHOW_OUTAGE and _NO_UDP that was shown; 0: none */
     int leaving;         /* 1: its user wants to; one more for each time that it was said */
-    unsigned todo;       /* bit k: an action of kind k is to be handed out */
+    unsigned actions;    /* bit k: an action of kind k is to be handed out */
     int status, end;
     uint64_t retry, retry_wait; /* ms: when to connect, or to wait no more; the next pause */
     uint64_t refused_at; /* ms: the first refusal to come back, or OCMI_NEVER */
@@ -617,18 +620,18 @@ struct ocm_session {
     uint64_t said_base, said_id;
     size_t said_count;
     uint64_t sent_id;    /* the last id that was sent */
-    uint64_t taken, taken_seq; /* the last id that was taken; the log went up to there by then */
+    uint64_t taken, taken_seq; /* the last id taken; the seq up to which its entry stands */
     uint64_t lost_id;    /* messages up to this id may be in entries that it will never see */
     uint64_t hold;       /* says nothing until the log up to here is read; 0: may speak */
-    int alone;           /* the oldest did not fit beside the position: it goes next */
+    int alone;           /* the oldest message goes next, without the position */
     uint64_t unknown;    /* messages without a fate, at the end */
     /* the timer */
     uint64_t entered_at, sent_at; /* ms: the last answer; the last datagram */
     uint64_t silent_at;  /* ms: an outage, unless a datagram comes before; or OCMI_NEVER */
     uint64_t give_up;    /* ms: to leave without waiting for fates; OCMI_NEVER: to be set */
     uint64_t ask_at;     /* ms: to give the position because of what came or is missing */
-    uint64_t keep;       /* ms: to give it after so much silence of its own */
-    unsigned tries;      /* positions given since anything moved */
+    uint64_t keep;       /* ms of own silence after which the position is given */
+    unsigned tries;      /* positions given since the last progress */
     int status_came;     /* since that was last looked at */
     uint64_t rtt, rtt_at; /* ms; when a datagram was sent once that has no answer, or OCMI_NEVER */
     /* bytes */
@@ -712,8 +715,7 @@ OCM_API int ocm_utf8_decode(const uint8_t *p, size_t len, uint32_t *c)
 }
 
 /* Where from i on the first byte is that is not ASCII, or that JSON does not write as it is; len if
-   there is none. Most text is all ASCII: to pass over it without decoding each character makes a
-   message in a room of two 3 % cheaper. */
+   there is none. Most text is ASCII, and need not be decoded. */
 static size_t ocmi_ascii_end(const uint8_t *p, size_t i, size_t len)
 {
     while (i < len && p[i] >= 0x20 && p[i] < 0x7F && p[i] != '"' && p[i] != '\\') i++;
@@ -1476,8 +1478,8 @@ OCM_API size_t ocm_pick(const ocm_view *servers, size_t count, ocm_view room)
    Memory is touched when it is first needed.
 
    Lists are doubly linked, and tables are chained, through fields inside the slots: `links` and
-   `chains` are where slot 0 has its own, `stride` is the size of a slot. A link of zeros means in
-   no list, or alone in one: ocmi_in_list tells which. */
+   `chains` are where slot 0 has its own, `stride` is the size of a slot. A slot whose
+   link is zeros is in no list, or the only one in it: ocmi_in_list tells which. */
 
 typedef struct ocmi_link {
     uint32_t prev, next;
@@ -1502,7 +1504,7 @@ typedef struct ocmi_entry {
     uint64_t generation; /* which of the rooms that used the slot */
     uint32_t room;       /* 0: no entry, it only fills the end of the ring */
     uint32_t sender;     /* member slot, 0: the server */
-    uint32_t base;       /* of its room: entry seq is found at hash base + seq */
+    uint32_t base;       /* its room's, for when that is gone: it is found at base + seq */
     uint32_t chain;      /* the next entry with that hash, as unit + 1 */
     uint16_t units;      /* size, in OCMI_UNIT bytes */
     uint16_t json_len;   /* of the whole object and a newline */
@@ -1529,11 +1531,11 @@ typedef struct ocmi_room {
 } ocmi_room;
 
 typedef struct ocmi_member {
-    ocm_addr addr; /* where it is sent to; its IP address is its origin */
+    ocm_addr addr; /* where it is sent to; datagrams count from that host only */
     uint8_t token[OCM_TOKEN_LEN];
     uint64_t serial;       /* no other member of this registry ever has it */
     uint64_t sent;         /* the cursor: it has been sent the log up to here */
-    uint64_t stop;         /* it is sent no entry above; UINT64_MAX: it is not paused or removed */
+    uint64_t stop;         /* it is sent nothing above this entry; UINT64_MAX: no limit */
     uint64_t position;     /* the highest that it has given */
     uint64_t taken;        /* the last id that was taken from it */
     uint64_t expires;      /* ms: it times out then, unless it gives a sign of life */
@@ -1707,7 +1709,6 @@ static uint32_t ocmi_default(uint32_t value, uint32_t otherwise)
     return value ? value : otherwise;
 }
 
-/* Zeros are defaults. */
 static void ocmi_limits_fill(ocm_limits *l)
 {
     l->rooms = ocmi_default(l->rooms, 1000);
@@ -1882,6 +1883,7 @@ static int ocmi_log_ready(ocm_registry *g, const ocmi_room *r)
 {
     const uint32_t most = OCMI_ENTRY_MAX / OCMI_UNIT;
     uint32_t end = g->log_units - g->log_head, fill = end < most ? end : 0;
+    OCM_ASSERT(end > 0); /* no entry is as long as `most` */
     if (r && r->seq - r->done >= OCMI_BEHIND) return 0;
     while (g->log_units - g->log_used < fill + most)
         if (!ocmi_log_evict(g)) return 0;
@@ -2175,8 +2177,8 @@ static void ocmi_member_end(ocm_registry *g, uint32_t slot, int reason)
     else ocmi_append(&g->ended, slot);
 }
 
-/* Told: its slot may be used again, and the last one ends the room. What the slots hold stays until
-   then, as an event may point there. */
+/* It has been told: its slot may be used again, and the last one ends the room. What the slots hold
+   stays until then, as an event may point there. */
 static void ocmi_member_free(ocm_registry *g, uint32_t slot)
 {
     ocmi_member *m = &g->member[slot];
@@ -2194,9 +2196,8 @@ static void ocmi_member_free(ocm_registry *g, uint32_t slot)
 
 /* ==== 5. Registry: datagrams and time =======================================================
 
-   The way of a message: ocm_registry_datagram finds the member, ocmi_hear splits the payload into
-   messages, ocmi_say takes one, ocmi_log_add writes it. Whatever concerns one member alone
-   (a status, a notice) is noted at the member, which is put into the queue `due`. */
+   A message is written to the log. Whatever concerns one member alone (a status, a notice) is noted
+   at the member, which is put into the queue `due`. */
 
 enum { OCMI_TOO_LONG = 1, OCMI_NO_TEXT, OCMI_TOO_FAST, OCMI_EMPTY }; /* a member's notice */
 
@@ -2280,12 +2281,12 @@ static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
 /* What one datagram has brought so far. */
 typedef struct ocmi_hearing {
     int over;          /* nothing more is taken from it: over the rate, or no place */
-    int messages;      /* that were offered to the log */
+    int messages;      /* that were the next in turn */
     int positioned;
     uint64_t position; /* the last one, if positioned */
 } ocmi_hearing;
 
-/* One object from a member, or one message in the text dialects. 0 if it has left. */
+/* One object from a member, or one message in the text dialects. 0 if it leaves. */
 static int ocmi_hear_object(ocm_registry *g, uint32_t slot, ocm_view object, ocmi_hearing *h)
 {
     uint8_t scratch[OCM_DATAGRAM_MAX];
@@ -2359,8 +2360,9 @@ OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
 /* Three in a row are three events of a member with no other between them. */
 OCM_API void ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t now)
 {
-    ocmi_member *m = &g->member[ev->member];
+    ocmi_member *m;
     OCM_ASSERT(g->magic == OCMI_MAGIC && ev->member >= 1 && ev->member <= g->member_top);
+    m = &g->member[ev->member];
     g->now = now;
     if (m->serial != ev->serial || m->reason) return;
     if (m->failures == 0 || ev->number != m->failed + 1) {
@@ -2393,6 +2395,10 @@ OCM_API void ocm_registry_stop(ocm_registry *g)
             there is a place, and the member becomes due.
 
    due and pending take turns. Nothing here allocates or copies more than one datagram. */
+
+/* Beside the public reasons: its answer did not get out, so it was never told, and is not told that
+   it is out. */
+#define OCMI_REASON_BROKEN (OCM_REASON_STOPPING + 1)
 
 /* A reason as programs, its member, and the others read it. */
 static const struct { const char *key, *words, *left; } ocmi_reasons[] = {
@@ -2511,11 +2517,11 @@ static int ocmi_send(ocm_registry *g, uint32_t slot, ocm_event *ev)
         memset(o.ptr + o.len, '\n', OCM_BATCH_MAX - o.len);
         o.len = OCM_BATCH_MAX;
     }
-    if (m->sent == last && m->notice) {
+    if (m->sent >= last && m->notice) {
         n = ocmi_notice_message(m);
         if (ocmi_put_own(&o, head, m, &n)) m->notice = 0;
     }
-    if (m->sent == last && m->status && !m->notice) {
+    if (m->sent >= last && m->status && !m->notice) {
         n = ocmi_status_message(g, m);
         if (ocmi_put_own(&o, head, m, &n)) m->status = 0;
     }
@@ -2537,12 +2543,12 @@ static int ocmi_send_removed(ocm_registry *g, uint32_t slot, ocm_event *ev)
     n.text = ocmi_view(words, o.len);
     o = ocmi_event_open(g, m);
     ocmi_put_own(&o, o.len, m, &n);
-    if (reason != OCM_REASON_BROKEN) ocmi_event_close(g, slot, &o, ev);
+    if (reason != OCMI_REASON_BROKEN) ocmi_event_close(g, slot, &o, ev);
     ev->reason = reason;
     ev->room = ocmi_name_view(&g->room[m->room].name);
     ev->name = ocmi_name_view(&m->name);
     ocmi_member_free(g, slot);
-    return reason != OCM_REASON_BROKEN;
+    return reason != OCMI_REASON_BROKEN;
 }
 
 /* The turn of the room at the head of `pending`. */
@@ -2561,7 +2567,7 @@ static int ocmi_pending_next(ocm_registry *g, ocm_event *ev)
         if (!r->open) {
             if (sent || ocmi_send_removed(g, slot, ev)) return 1; /* the latter moves the cursor */
         } else if (!sent || (m->sent >= r->seq && m->in_room.next)) {
-            r->cursor = m->in_room.next; /* past the last one the pass would end, unsent */
+            r->cursor = m->in_room.next; /* to leave the last one ends the pass: only when unsent */
         }
         if (sent) return 1;
     }
@@ -2960,9 +2966,11 @@ static void ocmi_conn_request(ocm_conn *c, ocm_registry *g, const ocm_frame *f, 
         return;
     }
     c->at = c->from;
-    if (good && q.port) c->at.port = (uint16_t)q.port;
-    if (good) decision = q.op == OCM_CREATE ? ocmi_create(g, &q, &c->at, &slot)
-                                            : ocmi_join(g, &q, &c->at, &slot, &c->kept);
+    if (good) {
+        if (q.port) c->at.port = (uint16_t)q.port;
+        decision = q.op == OCM_CREATE ? ocmi_create(g, &q, &c->at, &slot)
+                                      : ocmi_join(g, &q, &c->at, &slot, &c->kept);
+    }
     ocmi_conn_answer(c, g, &q, decision, slot, io);
 }
 
@@ -2981,13 +2989,14 @@ static void ocmi_conn_read(ocm_conn *c, ocm_registry *g, ocm_io *io)
     else if (n <= 0 && (c->half_closed || g->now >= c->deadline)) c->phase = OCMI_CLOSED;
 }
 
-/* The answer is out. Only now is a returning member's address changed. */
+/* The answer is out. Only now does a returning member have another address, and a new one 10 s for
+   its first datagram. */
 static void ocmi_conn_answered(ocm_conn *c, ocm_registry *g)
 {
     ocmi_member *m = &g->member[c->member];
     int served = c->member != 0;
-    if (c->kept && m->serial == c->serial && !m->reason) {
-        m->addr = c->at;
+    if (served && m->serial == c->serial && !m->reason) {
+        if (c->kept) m->addr = c->at;
         m->failures = 0;
         ocmi_heard(g, c->member, m->fresh);
     }
@@ -3027,19 +3036,19 @@ OCM_API void ocm_conn_close(ocm_conn *c, ocm_registry *g, uint64_t now)
     g->now = now;
     if (c->phase == OCMI_ANSWERING && c->out_at == c->out_len) ocmi_conn_answered(c, g);
     else if (c->member && !c->kept && m->serial == c->serial && !m->reason)
-        ocmi_member_end(g, c->member, OCM_REASON_BROKEN);
+        ocmi_member_end(g, c->member, OCMI_REASON_BROKEN);
     c->member = 0;
     c->phase = OCMI_CLOSED;
 }
 
 /* ==== 7. Session: joining and coming back ===================================================
 
-   A session connects, asks, and is inside once its answer says so. Inside, it lives by datagrams
-   alone. When the server is silent for OCMI_SILENT_MS, or has removed it for no fault of its user,
+   A session connects, asks, and is inside once its answer says so. Inside, it uses datagrams
+   only. When the server is silent for OCMI_SILENT_MS, or has removed it for no fault of its user,
    it asks again with its token, until a datagram ends that, or an answer does. Inputs only change
-   the state; ocm_session_next, at the end, is the table of contents. */
+   the state; ocm_session_next, at the end, shows the order of everything. */
 
-/* Phases. The first three last until `retry`; in the second and third there is a connection. */
+/* Phases. The first three last until `retry`; the second and third are an attempt by TCP. */
 enum { OCMI_WAITING, OCMI_CONNECTING, OCMI_ASKING, OCMI_INSIDE, OCMI_ENDING, OCMI_OVER };
 
 #define OCMI_ANSWER_MS 5000u   /* for a connection, and then for an answer */
@@ -3075,7 +3084,8 @@ OCM_API int ocm_session_open(ocm_session *s, int want, ocm_view room, ocm_view n
 
 static void ocmi_session_phase(ocm_session *s, int phase)
 {
-    if (s->phase == OCMI_CONNECTING || s->phase == OCMI_ASKING) s->todo |= 1u << OCM_DO_DISCONNECT;
+    if (s->phase == OCMI_CONNECTING || s->phase == OCMI_ASKING)
+        s->actions |= 1u << OCM_DO_DISCONNECT;
     s->phase = phase;
     s->request_len = 0;
 }
@@ -3117,7 +3127,7 @@ static void ocmi_session_outage(ocm_session *s, int kind, ocm_view words, uint64
 {
     if (kind > s->outage) {
         s->outage = kind;
-        s->todo |= 1u << kind;
+        s->actions |= 1u << kind;
         ocmi_session_words(s, words, 0);
     }
     s->op = OCM_JOIN;
@@ -3152,7 +3162,7 @@ static void ocmi_session_number(ocm_session *s)
 {
     s->said_base += s->said_id - 1;
     s->said_id = 1;
-    s->sent_id = s->taken = s->lost_id = s->hold = 0;
+    s->words_id = s->sent_id = s->taken = s->lost_id = s->hold = 0;
 }
 
 /* A log of which nothing was read: of what is past when it enters, the end; or else all of it. */
@@ -3165,8 +3175,8 @@ static void ocmi_session_new_log(ocm_session *s)
 }
 
 /* The answer makes it a member. On a known log it reads on from where it was; with a new token it
-   sends nothing until it has read as far as its own notice: its messages may be in that part. Of
-   another log it hears nothing until what is here of the old one is read. */
+   sends nothing until it has read as far as its own notice: its messages may be in that part. If it
+   is another log, it first reads what is here of the old one, deaf to the new. */
 static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t now)
 {
     int first = s->token.len == 0, same = ocm_view_equal(o->token, ocmi_name_view(&s->token));
@@ -3181,7 +3191,7 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     if (first) {
         s->entered = s->answered;
         ocmi_session_new_log(s);
-        s->todo |= 1u << OCM_SHOW_ENTERED;
+        s->actions |= 1u << OCM_SHOW_ENTERED;
     } else if (s->deaf) {
         s->first = s->newest + 1;
         s->taken = 0; /* what it has not read there is to be said again */
@@ -3191,8 +3201,9 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     }
     s->log = o->log;
     ocmi_session_phase(s, OCMI_INSIDE);
-    s->refused_at = s->rtt_at = OCMI_NEVER;
-    s->flips = s->tries = 0;
+    s->rtt_at = OCMI_NEVER;
+    s->tries = 0;
+    s->heard = 0;
     s->ask_at = s->entered_at = now;
     s->silent_at = now + OCMI_SILENT_MS;
 }
@@ -3292,10 +3303,10 @@ static void ocmi_session_line(ocm_session *s, ocm_view json, uint64_t now)
         if (ocmi_session_store(s, s->newest + 1, json)) s->newest++;
     } else if (operation == OCM_OP_NOTICE) {
         ocmi_session_words(s, m.text, m.id);
-        if (!m.id) s->todo |= 1u << OCM_SHOW_NOTICE;
+        if (!m.id) s->actions |= 1u << OCM_SHOW_NOTICE;
     } else if (good && (status || operation <= OCM_OP_LEFT)) {
         int own = m.seq > s->own_from && ocm_view_equal(m.sender, ocmi_name_view(&s->name));
-        if (m.seq > s->newest + !status) s->tries = 0; /* it tells of an entry that is missing */
+        if (m.seq > s->newest + (status ? 0 : 1)) s->tries = 0; /* one before it is missing */
         if (m.seq > s->newest) s->newest = m.seq;
         if ((own || status) && !s->hold && m.id > s->taken && m.id <= s->sent_id) {
             s->taken = m.id;
@@ -3316,22 +3327,24 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
     ocm_view line;
     int whole = ocm_datagram_decode(p, len, &d) > 0 &&
                 ocm_view_equal(d.room, ocmi_name_view(&s->room));
+    int zeros = len >= 2 && p[0] == 0 && p[1] == 0, bare = len && (p[0] == '{' || p[0] == '"');
     if (len > OCM_DATAGRAM_MAX || s->phase >= OCMI_ENDING || !s->token.len || s->deaf) return 0;
-    if (whole ? !ocm_view_equal(d.token, ocmi_name_view(&s->token)) : s->level) return 0;
-    if (!s->level) {
-        int zeros = len >= 2 && p[0] == 0 && p[1] == 0;
-        ocmi_session_line(s, whole || zeros ? d.payload : ocmi_view(p, len), now);
-        return 1;
-    }
+    if (whole ? !ocm_view_equal(d.token, ocmi_name_view(&s->token)) : s->level || (!zeros && !bare))
+        return 0;
     s->silent_at = OCMI_NEVER;
+    s->heard = 1;
+    ocmi_session_phase(s, OCMI_INSIDE); /* if it was asking again: the server was only slow */
+    if (!s->level) ocmi_session_line(s, whole || zeros ? d.payload : ocmi_view(p, len), now);
+    else while (s->phase == OCMI_INSIDE && ocmi_line_next(&d.payload, &line))
+        ocmi_session_line(s, line, now);
+    if (s->phase != OCMI_INSIDE) return 1;
     if (s->outage < OCM_SHOW_NO_UDP || now - s->entered_at > OCMI_UNHEARD_MS) {
-        if (s->outage) s->todo |= 1u << OCM_SHOW_BACK;
+        if (s->outage) s->actions |= 1u << OCM_SHOW_BACK;
         s->outage = 0;
         s->retry_wait = 0;
+        s->refused_at = OCMI_NEVER;
+        s->flips = 0;
     }
-    ocmi_session_phase(s, OCMI_INSIDE); /* if it was asking again: the server was only slow */
-    while (s->phase == OCMI_INSIDE && ocmi_line_next(&d.payload, &line))
-        ocmi_session_line(s, line, now);
     if (s->rtt_at != OCMI_NEVER && s->taken >= s->sent_id) {
         s->rtt = now - s->rtt_at;
         s->rtt_at = OCMI_NEVER;
@@ -3372,14 +3385,14 @@ static int ocmi_session_not_read(ocm_session *s, ocm_action *a)
     return ocmi_session_action(a, OCM_SHOW_REFUSED, text);
 }
 
-/* Entries below `first` are lost, up to the first that is here, and maybe messages with them: those
-   that were taken count as delivered. Nobody misses the past, or the notice that is not shown. */
+/* Entries below `first`, up to the first that is here, are lost, and maybe messages with them
+   (lost_id): what was taken counts as delivered. Nobody misses the past, or the notice that is not
+   shown. */
 static int ocmi_session_lose(ocm_session *s, ocm_action *a)
 {
     uint64_t from = s->next > s->entered ? s->next : s->entered + 1;
     uint64_t to = s->early_count ? s->next : s->first;
     while (to < s->first && s->early[to % OCM_REORDER].seq != to) to++;
-    while (s->said_count && s->said_id <= s->taken) ocmi_session_pop(s);
     s->lost_id = s->sent_id;
     s->next = to;
     s->tries = 0;
@@ -3429,7 +3442,7 @@ static int ocmi_session_read_entry(ocm_session *s, ocmi_early *e, uint64_t now, 
     a->seq = s->next++;
     s->tries = 0;
     if (s->next > s->newest || s->ask_at == OCMI_NEVER) s->ask_at = now + OCMI_TAIL_MS;
-    if (!kind || a->seq == s->own_from) return 0; /* its own notice needs no showing */
+    if (!kind || a->seq == s->own_from) return 0; /* its user knows that it joined */
     a->own = own;
     a->past = a->seq < s->entered;
     a->name = kind == OCM_SHOW_MESSAGE ? m.sender : m.username;
@@ -3461,12 +3474,11 @@ static int ocmi_session_read(ocm_session *s, uint64_t now, ocm_action *a)
 
 /* ==== 7. Session: speaking ==================================================================
 
-   One datagram of messages is in flight at a time; one timer sends the position, and with it what
-   was not taken. The session says where it stands, and the server goes on from there. */
+   One timer sends the position, and with it what was not taken. */
 
 OCM_API size_t ocm_session_text_max(const ocm_session *s)
 {
-    size_t token = s->token.len ? s->token.len : OCM_TOKEN_MAX; /* OCM_TEXT_MAX reckons with 32 */
+    size_t token = s->token.len ? s->token.len : OCM_TOKEN_MAX; /* OCM_TEXT_MAX assumes 32 */
     return OCM_TEXT_MAX - (token > OCM_TOKEN_LEN ? token - OCM_TOKEN_LEN : 0) - s->room.len -
            ocmi_escaped_len(ocmi_name_view(&s->name));
 }
@@ -3483,7 +3495,7 @@ OCM_API int ocm_session_say(ocm_session *s, ocm_view text)
     if (ocmi_escaped_len(text) > ocm_session_text_max(s)) return OCM_E_LARGE;
     if (s->said_count == OCM_OUTBOX || s->leaving || s->phase >= OCMI_ENDING) return OCM_E_FULL;
     m->len = (uint16_t)text.len;
-    memcpy(m->text, text.ptr, text.len);
+    memmove(m->text, text.ptr, text.len); /* it may be a view of this very place */
     s->said_count++;
     return 1;
 }
@@ -3522,7 +3534,7 @@ static uint64_t ocmi_session_timer(ocm_session *s, uint64_t now)
    is measured from what was sent once: nobody can tell which of two an answer is for. */
 static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, uint64_t now)
 {
-    int repeat = s->ask_at > now;
+    int timed_out = s->ask_at > now; /* nothing new asks for it: an answer is overdue */
     uint64_t from = s->taken < s->said_id ? s->said_id : s->taken + 1, id;
     uint64_t end = s->hold ? from : s->said_id + s->said_count;
     ocm_message m = ocmi_system(OCM_OP_LOG, OCM_HAS_SEQ);
@@ -3540,11 +3552,10 @@ static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, ui
     if (id - 1 > s->sent_id) s->sent_id = id - 1;
     s->alone = id == from && id < end;
     if (!position) return;
-    /* At 30 % loss half the questions about a gap go unanswered: a second one, as soon, brings the
-       median delay from 500 to 410 ms. */
+    /* At 30 % loss half the questions about a gap go unanswered: a second one follows, as soon. */
     s->ask_at = s->next <= s->newest && !s->tries ? now + OCMI_GAP_MS : OCMI_NEVER;
-    if (repeat && s->said_count && !s->tries) s->tries = 1; /* to say it was the first try */
-    if (repeat || !s->tries) s->tries++;
+    if (timed_out && s->said_count && !s->tries) s->tries = 1; /* to say it, without a position */
+    if (timed_out || !s->tries) s->tries++;
 }
 
 /* A datagram: that it leaves, or what there is to say. */
@@ -3597,19 +3608,19 @@ static int ocmi_due(ocm_action *a, uint64_t at, uint64_t now)
 }
 
 /* What is to be told goes first, then what is due. Leaving waits until all that was said has its
-   fate; it is said three times within a second, until it is confirmed. */
+   fate; it is sent three times within a second, until it is confirmed. */
 OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
 {
     OCM_ASSERT(s != NULL && a != NULL);
     memset(a, 0, sizeof *a);
     for (;;) {
-        int kind = 0, inside = s->phase == OCMI_INSIDE;
+        int kind, inside = s->phase == OCMI_INSIDE;
         uint64_t leave_at;
         a->until = OCMI_NEVER;
         if (s->phase == OCMI_OVER) return 0;
-        if (s->todo) {
-            while (!(s->todo >> kind & 1)) kind++;
-            s->todo &= s->todo - 1;
+        if (s->actions) {
+            for (kind = 0; !(s->actions >> kind & 1); kind++) {}
+            s->actions &= s->actions - 1;
             a->status = s->status;
             a->seq = s->entered;
             return ocmi_session_action(a, kind, kind == OCM_SHOW_OUTAGE || kind == OCM_SHOW_NOTICE
@@ -3640,8 +3651,8 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
         } else if (!s->level) {
             return s->said_count ? ocmi_session_speak(s, 0, now, a) : 0;
         } else if (!s->leaving && ocmi_due(a, s->silent_at, now)) {
-            int unheard = s->silent_at == s->entered_at + OCMI_SILENT_MS;
-            ocmi_session_outage(s, unheard ? OCM_SHOW_NO_UDP : OCM_SHOW_OUTAGE, ocmi_none(), now);
+            kind = s->heard ? OCM_SHOW_OUTAGE : OCM_SHOW_NO_UDP;
+            ocmi_session_outage(s, kind, ocmi_none(), now);
         } else {
             uint64_t timer = ocmi_session_timer(s, now), last = s->said_id + s->said_count - 1;
             int untaken = s->said_count && !s->hold && last > s->taken;

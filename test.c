@@ -81,7 +81,7 @@ static size_t unhex(const char *hex, uint8_t *out)
     return n;
 }
 
-/* The bytes of a text. To keep JSON legible here, ' stands for ", | for ', and ^ for a zero byte. */
+/* The bytes of a text. To keep JSON legible, ' stands for ", | for ', and ^ for a zero byte. */
 static size_t text_bytes(uint8_t *out, const char *text)
 {
     static const char from[] = "'|^", to[] = "\"'";
@@ -2296,8 +2296,11 @@ static void test_nothing_is_overwritten(void)
     reg_run("lena 1: x\nbob create other json = 503\nsam leaves\ncount messages %u\n"
             "count members 3\ndrain -> lena 'tom: w{2000}' 5..%u, alice 'tom: w{2000}' 5..%u, *\n"
             "lena 1: x -> lena %u/1, alice %u, tom\n70 times tom: short -> *\nlena at 4 -> *\n"
-            "count members 3\n100 times tom: w{2000} -> *\ncount messages %u", took, 4 + took,
-            4 + took, took + 6, took + 6, took + 1 + 70 + 100); /* lena is paused now */
+            "count members 3\n100 times tom: w{2000} -> *\ncount messages %u\n"
+            "lena ping", took, 4 + took, 4 + took, took + 6, took + 6,
+            took + 1 + 70 + 100);
+    reg_drain(); /* lena is paused, and what it waits for is gone: it is told so */
+    CHECK(reg_next_line(reg_who("lena"), 1) != NULL);
     reg_end();
 }
 
@@ -3182,6 +3185,8 @@ static void ses_end(ses_play *p)
             " -> past joined ann; past ann: hello | +2000 -> send at 3 | status 3 1 0 | "
 #define SES_SAID SES_IN "say a -> send a #1 | "
 #define SES_OUT(reason) "out " reason " -> outage bye; connect | up -> join t1 | "
+#define SES_SILENT SES_IN "+25000 -> send at 3 | +10000 -> @300 send at 3; @900 send at 3;" \
+    " @2100 send at 3; @4500 send at 3; @6900 send at 3; @9300 send at 3; outage; connect | "
 #define SES_LEVEL_0 SES_ASK "answer 200 t1 -> disconnect; entered 200 | "
 #define SES_IDLE(idle, first, every) \
     SES_ASK "answer 200 t1 5 1 " idle " -> disconnect; entered 200; send at 0 |" \
@@ -3274,6 +3279,9 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"lost at the end", SES_SAID "status 40 38 1 -> missed 34; send at 37 | out host -> missed 3;"
      " end host 0 bye"},
     {"lost before what is here", SES_IN "6 ann: c | out host -> missed 2; ann: c; end host 0 bye"},
+    {"lost before an own entry that is here", SES_SAID "6 bob: a #1 | " SES_OUT("unreachable")
+     "answer 200 t2 5 9 -> disconnect; send at 3 | status 9 6 0 -> back; missed 2; own bob: a;"
+     " send at 6"},
     {"lost: one's own notice is not counted", SES_NEW "out timeout -> no-udp; connect |"
      " up -> join t1 | answer 200 t2 5 7 -> disconnect; send at 0 | status 12 10 0 -> missed 5;"
      " send at 9"},
@@ -3299,13 +3307,18 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"idle 0", SES_IDLE("0", "2000", "25000")},
     {"idle 2^53-1", SES_IDLE("9007199254740991", "2000", "25000")},
     /* coming back */
-    {"silence: a datagram ends the attempt", SES_IN "+25000 -> send at 3 |"
-     " +10000 -> @300 send at 3; @900 send at 3; @2100 send at 3; @4500 send at 3; @6900 send at 3;"
-     " @9300 send at 3; outage; connect | up -> join t1 | status 3 1 0 -> disconnect; back | up |"
+    {"silence: a datagram ends the attempt", SES_SILENT "up -> join t1 |"
+     " status 3 1 0 -> disconnect; back | up |"
      " answer 404 | +24300 -> send at 3"},
     {"the pauses start over", SES_IN SES_OUT("stopping") "down -> disconnect | +1000 -> connect |"
      " up -> join t1 | answer 200 t2 5 3 -> disconnect; send at 3 | status 3 1 0 -> back |"
      " out stopping -> outage bye; connect | down -> disconnect | +1000 -> connect"},
+    {"a removal is no sign of life", SES_SILENT "out stopping -> disconnect | +1000 -> connect"},
+    {"the minute of refusals starts over", SES_SILENT "up -> join t1 | answer 503 -> disconnect |"
+     " status 3 1 0 -> back | +24300 -> send at 3 |"
+     " +10000 -> @300 send at 3; @900 send at 3; @2100 send at 3; @4500 send at 3; @6900 send at 3;"
+     " @9300 send at 3; outage; connect | up -> join t1 | +4000 answer 503 -> disconnect |"
+     " +1000 -> connect"},
     {"timeout", SES_IN "+20000 " SES_OUT("timeout") "answer 200 t1 5 3 -> disconnect; send at 3"},
     {"new token, same log", SES_SAID "say b | " SES_OUT("unreachable")
      "answer 200 t2 5 6 -> disconnect; send at 3 | say c | @t1 4 ann: wrong -> ignored |"
@@ -3315,7 +3328,7 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      "answer 200 t2 5 6 -> disconnect; send at 3 | 4 bob: z #1 / 5 left bob / 6 joined bob -> back;"
      " bob: z; left bob; send a #1"},
     {"what the answer tells of, and is not sent", SES_IN SES_OUT("unreachable")
-     "answer 200 t2 5 9 -> disconnect; send at 3 | out host -> back; missed 5; end host 0 bye"},
+     "answer 200 t2 5 9 -> disconnect; send at 3 | out host -> missed 5; end host 0 bye"},
     {"another log", SES_SAID "4 ann: old -> ann: old | 6 ann: old | " SES_OUT("stopping")
      "answer 200 t2 6 3 -> disconnect; missed 1; ann: old; send at 0 / a #1 |"
      " 1 joined ann / 2 ann: new / 3 joined bob / 4 bob: a #1 -> back; joined ann; ann: new;"
@@ -3327,7 +3340,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"a token as long", SES_IN SES_OUT("stopping")
      "answer 200 0123456789abcdef0123456789abcdef 5 3 -> disconnect; send at 3"},
     {"a server that has forgotten level 1", SES_IN SES_OUT("stopping")
-     "answer 200 t1 -> disconnect | ann: hi -> ann: hi | +60000 say a -> send bob: a"},
+     "answer 200 t1 -> disconnect | ann: hi -> back; ann: hi |"
+     " +60000 say a -> send bob: a"},
     {"404 for a minute", SES_TRIES("404") "no room 0 404 words"},
     {"409 for a minute", SES_TRIES("409") "taken 0 409 words"},
     {"503 for a minute", SES_TRIES("503") "full 0 503 words"},
@@ -3365,11 +3379,14 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"for an unknown reason", SES_IN "out whim -> end removed 0 bye"},
     /* a server that knows nothing of level 1 */
     {"level 0", SES_LEVEL_0 "+600000 | b: hi -> b: hi | @0 b: hi -> b: hi | @- b: hi -> b: hi |"
-     " @- \"bye\" -> notice bye | @0 \"bye\" -> notice bye | @t2 b: hi -> ignored | @0x b: hi |"
+     " @- \"bye\" -> notice bye | @0 \"bye\" -> notice bye | @t2 b: hi -> ignored |"
+     " @0x b: hi -> ignored |"
      " 17 b: hi -> b: hi | bob: hi -> own bob: hi | @- {\"sender\":\"b\",\"message\":\"\"} | @- { |"
-     " @- | @- \"\" -> notice | @- \"a\\u0007\" | @- {\"sender\":\"a\\u0007\",\"message\":\"x\"} |"
+     " @- -> ignored | @- \"\" -> notice | @- \"a\\u0007\" |"
+     " @- {\"sender\":\"a\\u0007\",\"message\":\"x\"} |"
      " @- {\"sender\":\"b\",\"username\":\"\\u009b\",\"message\":\"x\"} |"
-     " @- {\"sender\":\"b\",\"message\":\"\\u001b\"} | @- \1rx | say a -> send bob: a |"
+     " @- {\"sender\":\"b\",\"message\":\"\\u001b\"} | @- \1rx -> ignored |"
+     " @- \5\2othert2{} -> ignored | say a -> send bob: a |"
      " say b -> send bob: b | leave -> send leave bob; end left 0"},
     {"level 0, out", SES_LEVEL_0 "out host -> end host 0 bye"},
 };
