@@ -1259,12 +1259,19 @@ static reg_line *reg_next_line(const reg_person *p, int status)
 static void reg_entry(const reg_person *p, int operation, const char *who, const char *text,
                       uint64_t seq, uint64_t id, char *out)
 {
-    static const char *const words[] = {"", " joined", " left*",
-                                        "You have been disconnected: *", "*"};
+    static const char *const words[] = {"", " joined", " left*", "You have been disconnected: ",
+                                        "*"};
+    static const char *const whys[][2] = {
+        {"left", "you left"}, {"host", "the host left"}, {"timeout", "timed out"},
+        {"unreachable", "you could not be reached"}, {"stopping", "the server is stopping"}};
     static char json[16384], name[1024];
     const char *about = operation == OCM_OP_JOINED || operation == OCM_OP_LEFT ? who : "";
+    const char *why = "";
+    size_t i;
+    for (i = 0; i < COUNT(whys) && operation == OCM_OP_REMOVED; i++)
+        if (strcmp(text, whys[i][0]) == 0) why = whys[i][1];
     if (!reg_json(p)) {
-        if (operation) sprintf(out, "system: %s%s", about, words[operation]);
+        if (operation) sprintf(out, "system: %s%s%s", about, words[operation], why);
         else sprintf(out, "%s: %s", who, text);
         return;
     }
@@ -1273,7 +1280,7 @@ static void reg_entry(const reg_person *p, int operation, const char *who, const
     out += sprintf(out, "{\"sender\":\"%s\"", operation ? "system" : name);
     if (operation) out += sprintf(out, ",\"operation\":%d,\"username\":\"%s\"", operation, name);
     if (operation == OCM_OP_REMOVED) out += sprintf(out, ",\"reason\":\"%s\"", text);
-    out += sprintf(out, ",\"message\":\"%s%s\"", json, words[operation]);
+    out += sprintf(out, ",\"message\":\"%s%s%s\"", json, words[operation], why);
     if (seq) out += sprintf(out, ",\"seq\":%llu", (unsigned long long)seq);
     else if (operation <= OCM_OP_LEFT) out += sprintf(out, ",\"seq\":*");
     if (id && p->dialect == 'L') out += sprintf(out, ",\"id\":%llu", (unsigned long long)id);
@@ -1727,6 +1734,9 @@ static const reg_script scripts[] = {
      "dave join locked json" KEY                          /* another origin */
      "eva asks join locked json " GUESS " = 0\neva due 1000\nwait 1000\neva sees 401\n"
      "wait 60000\neva asks join locked json " GUESS " = 401"},
+    {"a list is a guess, too", {0},
+     "alice create locked json" KEY "eve host 9\neve asks list locked json " GUESS " = 200\n"
+     "eve asks join locked json " GUESS " = 0\neve due 1000"},
     {"guesses of a minute ago", {0},
      "alice create locked json" KEY "eve host 9\nbob host 9\n"
      "eve asks join locked json " GUESS " = 401\nwait 59500\nbob join locked json" KEY
@@ -2012,6 +2022,10 @@ static const reg_script scripts[] = {
      "eve create other json\nalice: 3 -> lena 3\nalice: 4 -> lena 4\nlena at 0\n"
      "10 times eve: x{3000}\nalice: 5\nalice: 6\n30 times eve: x{3000}\n"
      "drain -> lena 'alice: 5' 5, lena 'alice: 6' 6, lena status 6 5 0, eve *\nalice: 7 -> lena 7"},
+    {"the room closes in the middle of a pass", {.rooms = 1},
+     FOUR "lena 1: hi\npull 2\nalice leaves -> *\nbob create again json"},
+    {"by default", {0},
+     FOUR "150 times tom: x -> *\ncount messages 100"},
     {"coming back", {0},
      FOUR "lena 1: one -> lena 5/1, alice 5, tom, sam\nlena host 9\n!lena ping\n"
      "lena returns lobby same ->\nlena entered 5\ncount members 4\n"
@@ -2377,7 +2391,9 @@ static void test_until(void)
 static void test_many(void)
 {
     const ocm_limits million = {.rooms = 100000, .members = 1000000, .log = 65536};
+    const ocm_limits usual = {.rooms = 1000, .members = 10000, .log = 4u << 20};
     CHECK(ocm_registry_size(&million) <= (size_t)560 * 1000000);
+    CHECK(ocm_registry_size(NULL) == ocm_registry_size(&usual));
     REG(.rooms = 11000, .members = 101002, .log = 65536);
     reg_run("crowd 11000 - 0 = 201\n10000 times crowd 9 crowd# 0 = 200\n"
             "alice join crowd5000 json -> *\nbob join crowd5000 text -> *\ncount members 101002\n"
@@ -3333,6 +3349,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      "answer 200 t2 6 3 -> disconnect; missed 1; ann: old; send at 0 / a #1 |"
      " 1 joined ann / 2 ann: new / 3 joined bob / 4 bob: a #1 -> back; joined ann; ann: new;"
      " own bob: a | +2000 -> send at 4 | 5 ann: b / 6 ann: c -> ann: b; ann: c"},
+    {"taken, and not read in the old log", SES_SAID "status 9 3 1 | " SES_OUT("stopping")
+     "answer 200 t2 6 3 -> disconnect; missed 6; send at 0 / a #1"},
     {"another log waits until the old one is read out", SES_IN SES_OUT("stopping")
      "~answer 200 t2 6 3 | 1 ann: x -> ignored; disconnect; send at 0"},
     {"a longer token than messages were measured for", SES_IN SES_OUT("stopping")
@@ -3466,9 +3484,11 @@ static void test_ses_arguments(void)
     ocm_session *s = (ocm_session *)allocate(sizeof *s);
     static char text[OCM_TEXT_MAX];
     const ocm_view lobby = ocm_text("lobby"), bob = ocm_text("bob"), none = view(NULL, 0);
+    ocm_action a;
     size_t i, max = OCM_TEXT_MAX - 8 - (OCM_TOKEN_MAX - OCM_TOKEN_LEN); /* any token may come */
     memset(text, '"', sizeof text);
     CHECK(ocm_session_open(s, OCM_JOIN, none, bob, none) == OCM_E_BAD);
+    CHECK(ocm_session_next(s, 1000, &a) == 0);
     CHECK(ocm_session_open(s, OCM_JOIN, lobby, none, none) == OCM_E_BAD);
     CHECK(ocm_session_open(s, OCM_JOIN, lobby, ocm_text("system"), none) == OCM_E_BAD);
     CHECK(ocm_session_open(s, OCM_JOIN, lobby, ocm_text("a: b"), none) == OCM_E_BAD);
@@ -5227,7 +5247,7 @@ static void run_fake_answer(int fd)
     socklen_t len = sizeof peer;
     ssize_t n = recv(fd, in, sizeof in - 1, 0);
     const char *token = fake.token[fake.members];
-    ocm_frame frame;
+    ocm_frame frame = {0, 0, {NULL, 0}, {NULL, 0}};
     ocm_request q;
     char json[200];
     int d = fake.kind == RUN_TEAM_D, create, good;
