@@ -554,6 +554,13 @@ static int send_bytes(const ocm_addr *to, const uint8_t *p, size_t len)
     return 1;
 }
 
+static void send_event(const ocm_event *ev, const uint8_t *p)
+{
+    if (send_bytes(&ev->to, p, ev->datagram.len)) return;
+    say(&ev->to, 2, "cannot send there: %s", socket_words(socket_error()));
+    ocm_registry_failed(registry, ev, now);
+}
+
 /* Sends what is gathered: in one call, or one by one if the system or the way cannot do that. */
 static void send_gathered(void)
 {
@@ -564,11 +571,7 @@ static void send_gathered(void)
         if (send_bytes(&ev->to, p, gathered.len)) left = 0;
         udp_cut(pairs[ev->to.socket].udp, 0);
     }
-    for (; left > 0; left--, p += ev++->datagram.len) {
-        if (send_bytes(&ev->to, p, ev->datagram.len)) continue;
-        say(&ev->to, 2, "cannot send there: %s", socket_words(socket_error()));
-        ocm_registry_failed(registry, ev, now);
-    }
+    for (; left > 0; left--, p += ev++->datagram.len) send_event(ev, p);
     gathered.count = 0;
     gathered.len = 0;
 }
@@ -590,7 +593,11 @@ static void deliver(void)
         if (ev.reason)
             say(NULL, 1, "\"%.*s\" is out of \"%.*s\": %s", OCM_S(ev.name), OCM_S(ev.room),
                 why[ev.reason]);
-        if (!follows) send_gathered();
+        if (gathered.count > 0 && !follows) send_gathered();
+        if (gathered.count == 0 && ev.datagram.len != OCM_BATCH_MAX) {
+            send_event(&ev, ev.datagram.ptr);
+            continue;
+        }
         memcpy(gathered.bytes + gathered.len, ev.datagram.ptr, ev.datagram.len);
         gathered.len += ev.datagram.len;
         gathered.events[gathered.count++] = ev;
