@@ -397,7 +397,7 @@ typedef struct ocm_limits {
     uint32_t members;      /* at once, below 2^30 (10000) */
     uint32_t room_size;    /* members of one room (1000) */
     uint32_t origin_size;  /* members of one origin (a quarter of members); loopback is exempt */
-    uint32_t origin_joins; /* a second and origin, with bursts of twice as many (10); likewise */
+    uint32_t origin_joins; /* a second and origin, with bursts of twice as many (10); loopback is exempt */
     uint32_t log;          /* bytes of the log of all rooms, 64 KiB to 1 GiB (4 MiB) */
     uint32_t idle;         /* seconds of silence that end a membership (300) */
     uint32_t rate;         /* datagrams a second and member, with bursts of twice as many (50) */
@@ -464,7 +464,7 @@ typedef struct ocm_io {
     uint64_t until;      /* ms: call ocm_conn_next again then, if nothing happened before */
     int status;          /* of a request that this call has answered; 0: none */
     int op;              /* of that request: any byte, if it was malformed */
-    ocm_view room, name; /* of that request, if it was well-formed: the connection's, likewise */
+    ocm_view room, name; /* of that request, if it was well-formed; valid like `send` */
 } ocm_io;
 
 /* A connection was accepted: call ocm_conn_next; OCM_FRAME_MAX bytes may be read. */
@@ -509,7 +509,7 @@ enum {
 /* How a session ended. */
 enum {
     OCM_END_LEFT = 1,     /* as its user wished */
-    OCM_END_UNCONFIRMED,  /* likewise, but the server's last datagram was lost: harmless, unless
+    OCM_END_UNCONFIRMED,  /* so, too, but the server's last datagram was lost: harmless, unless
                              there is a count */
     OCM_END_HOST,         /* the host left, and the room is closed */
     OCM_END_REMOVED,      /* removed by the server, for a reason after which nobody comes back */
@@ -1517,7 +1517,7 @@ typedef struct ocmi_room {
     uint64_t done;       /* every member that is not paused has been sent the log up to here */
     uint64_t pass;       /* what done becomes when the fan-out pass under way ends */
     uint64_t generation; /* no other room of this registry ever has it; 0: the slot is free */
-    uint64_t log;        /* likewise, and unlike any of another server */
+    uint64_t log;        /* no other room has it, here or on another server */
     uint64_t probe_at;   /* ms: when it will have been quiet for OCMI_PROBE_MS */
     uint64_t password;   /* keyed hash of it */
     uint32_t base;       /* where its entries begin in the table */
@@ -2076,7 +2076,7 @@ static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password
 
 /* Notes a sign of life. Until its first datagram a member of level 1 is `fresh`, and times out
    sooner. All members of a list wait equally long, so they time out in the order of the list. */
-static void ocmi_heard(ocm_registry *g, uint32_t slot, int fresh)
+static void ocmi_alive(ocm_registry *g, uint32_t slot, int fresh)
 {
     ocmi_member *m = &g->member[slot];
     ocmi_unlink(m->fresh ? &g->fresh : &g->heard, slot);
@@ -2119,7 +2119,7 @@ static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_reques
     ocmi_token_make(g, m->token, m->serial);
     ocmi_table_add(&g->tokens, ocmi_token_hash(m->token), slot);
     ocmi_table_add(&g->names, ocmi_name_hash(g, room, q->name), slot);
-    ocmi_heard(g, slot, m->level);
+    ocmi_alive(g, slot, m->level);
     ocmi_append(&r->members, slot);
     m->origin = ocmi_origin_of(g, at);
     ocmi_unlink(&g->idle_origins, m->origin);
@@ -2352,7 +2352,7 @@ OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
         return 0;
     }
     g->member[slot].addr = *from;
-    ocmi_heard(g, slot, 0);
+    ocmi_alive(g, slot, 0);
     if (!ocmi_hear(g, slot, d.payload, len)) ocmi_member_end(g, slot, OCM_REASON_LEFT);
     return 1;
 }
@@ -2483,7 +2483,7 @@ static void ocmi_put_entry(ocm_registry *g, ocmi_out *o, const ocmi_member *m, c
 
 /* A message from the server to this member alone, in its dialect. 0 if it is to wait for the next
    datagram. */
-static int ocmi_put_own(ocmi_out *o, size_t head, const ocmi_member *m, const ocm_message *n)
+static int ocmi_put_private(ocmi_out *o, size_t head, const ocmi_member *m, const ocm_message *n)
 {
     if (m->level) return ocmi_put_line(o, head, n);
     if (o->len > head) return 0;
@@ -2519,11 +2519,11 @@ static int ocmi_send(ocm_registry *g, uint32_t slot, ocm_event *ev)
     }
     if (m->sent >= last && m->notice) {
         n = ocmi_notice_message(m);
-        if (ocmi_put_own(&o, head, m, &n)) m->notice = 0;
+        if (ocmi_put_private(&o, head, m, &n)) m->notice = 0;
     }
     if (m->sent >= last && m->status && !m->notice) {
         n = ocmi_status_message(g, m);
-        if (ocmi_put_own(&o, head, m, &n)) m->status = 0;
+        if (ocmi_put_private(&o, head, m, &n)) m->status = 0;
     }
     return o.len > head ? ocmi_event_close(g, slot, &o, ev) : 0;
 }
@@ -2542,7 +2542,7 @@ static int ocmi_send_removed(ocm_registry *g, uint32_t slot, ocm_event *ev)
     n.reason = ocm_text(ocmi_reasons[reason].key);
     n.text = ocmi_view(words, o.len);
     o = ocmi_event_open(g, m);
-    ocmi_put_own(&o, o.len, m, &n);
+    ocmi_put_private(&o, o.len, m, &n);
     if (reason != OCMI_REASON_BROKEN) ocmi_event_close(g, slot, &o, ev);
     ev->reason = reason;
     ev->room = ocmi_name_view(&g->room[m->room].name);
@@ -2998,7 +2998,7 @@ static void ocmi_conn_answered(ocm_conn *c, ocm_registry *g)
     if (served && m->serial == c->serial && !m->reason) {
         if (c->kept) m->addr = c->at;
         m->failures = 0;
-        ocmi_heard(g, c->member, m->fresh);
+        ocmi_alive(g, c->member, m->fresh);
     }
     c->member = 0;
     c->out_at = c->out_len = 0;
@@ -3601,7 +3601,7 @@ static int ocmi_session_ended(ocm_session *s, ocm_action *a)
 }
 
 /* 1 if it is time; else a->until will be no later. */
-static int ocmi_due(ocm_action *a, uint64_t at, uint64_t now)
+static int ocmi_is_time(ocm_action *a, uint64_t at, uint64_t now)
 {
     if (at < a->until) a->until = at;
     return at <= now;
@@ -3631,7 +3631,7 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
         if (s->phase == OCMI_ENDING) return ocmi_session_ended(s, a);
         if (s->give_up == OCMI_NEVER) s->give_up = now + OCMI_SILENT_MS;
         leave_at = s->leaving > 1 ? s->sent_at + OCMI_LEAVE_MS : s->said_count ? s->give_up : 0;
-        if (s->leaving && s->token.len && ocmi_due(a, leave_at, now)) {
+        if (s->leaving && s->token.len && ocmi_is_time(a, leave_at, now)) {
             if (inside && s->leaving++ < 4) return ocmi_session_speak(s, 0, now, a);
             ocmi_session_end(s, OCM_END_UNCONFIRMED, 0, ocmi_none());
         } else if (s->leaving > 1) {
@@ -3641,7 +3641,7 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
             s->request_len = 0;
             return ocmi_session_action(a, OCM_DO_REQUEST, request);
         } else if (!inside) {
-            if (!ocmi_due(a, s->retry, now)) return 0;
+            if (!ocmi_is_time(a, s->retry, now)) return 0;
             if (s->phase == OCMI_WAITING) {
                 s->phase = OCMI_CONNECTING;
                 s->retry = now + OCMI_ANSWER_MS;
@@ -3650,14 +3650,14 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
             ocmi_session_retry(s, now);
         } else if (!s->level) {
             return s->said_count ? ocmi_session_speak(s, 0, now, a) : 0;
-        } else if (!s->leaving && ocmi_due(a, s->silent_at, now)) {
+        } else if (!s->leaving && ocmi_is_time(a, s->silent_at, now)) {
             kind = s->heard ? OCM_SHOW_OUTAGE : OCM_SHOW_NO_UDP;
             ocmi_session_outage(s, kind, ocmi_none(), now);
         } else {
             uint64_t timer = ocmi_session_timer(s, now), last = s->said_id + s->said_count - 1;
             int untaken = s->said_count && !s->hold && last > s->taken;
             int go = untaken && (s->alone || s->taken >= s->sent_id);
-            int position = go ? s->ask_at <= now : ocmi_due(a, timer, now);
+            int position = go ? s->ask_at <= now : ocmi_is_time(a, timer, now);
             return go || position ? ocmi_session_speak(s, position, now, a) : 0;
         }
     }
