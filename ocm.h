@@ -397,7 +397,7 @@ typedef struct ocm_limits {
     uint32_t members;      /* at once, below 2^30 (10000) */
     uint32_t room_size;    /* members of one room (1000) */
     uint32_t origin_size;  /* members of one origin (a quarter of members); loopback is exempt */
-    uint32_t origin_joins; /* a second and origin (10), bursts of twice as many; loopback is exempt */
+    uint32_t origin_joins; /* a second and origin (10), bursts of twice that; loopback is exempt */
     uint32_t log;          /* bytes of the log of all rooms, 64 KiB to 1 GiB (4 MiB) */
     uint32_t idle;         /* seconds of silence that end a membership (300) */
     uint32_t rate;         /* datagrams a second and member, with bursts of twice as many (50) */
