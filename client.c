@@ -703,6 +703,7 @@ static void line_erase(size_t from, size_t to, int kill)
     memmove(term.line + from, term.line + to, term.len - to);
     term.len -= to - from;
     term.at = from;
+    if (to > from) term.lost = 0; /* what is left is what is seen */
 }
 
 /* Puts a line of the history in place of the one that is there. */
@@ -1245,8 +1246,9 @@ static void list_end(void)
     } else if (list.more) {
         warn("the list is longer than the server tells");
     } else if (list.good && list.lines == 0 && *list.room) {
-        warn("room \"%s\" has a password, and names its members only to anyone who gives it (-p)",
-             list.room);
+        warn(*opt.password ? "wrong password for room \"%s\"" : "room \"%s\" has a password, and "
+             "names its members only to anyone who gives it (-p)", list.room);
+        list.good = !*opt.password;
     } else if (list.good && list.lines == 0 && is_terminal(f)) {
         fputs("no rooms yet\n", f);
     }
@@ -1568,13 +1570,16 @@ static void farewell(const ocm_action *a)
         [OCM_END_ROOM_EXISTS] = "room \"%s\" exists already (-j joins it)",
         [OCM_END_NAME_TAKEN] = "in room \"%s\" the name \"%s\" is taken (-n gives another)",
         [OCM_END_PASSWORD] = "room \"%s\" has a password (-p asks for it)",
-        [OCM_END_FULL] = "the server is full; try again later",
+        [OCM_END_FULL] = "the server or the room is full, or your address joins too often; try "
+                         "again later",
         [OCM_END_REFUSED] = "the server refused room \"%s\" for \"%s\" (%d)"};
     if (a->end == OCM_END_NO_SERVER)
         no_server(net.home, net.tcp.error);
     else if (a->end == OCM_END_NO_ANSWER)
         warn("no answer from a chat server at %s, TCP port %s; is that another program's port? "
              "Another address is given with -s", net.home->host, net.home->tcp);
+    else if (a->end == OCM_END_PASSWORD && opt.text)
+        warn("room \"%s\" has a password, which -t cannot give", opt.room);
     else if (a->end == OCM_END_PASSWORD && *opt.password)
         warn("wrong password for room \"%s\"", opt.room);
     else if (a->end == OCM_END_HOST || (a->end == OCM_END_REMOVED && a->text.len))
@@ -1598,7 +1603,7 @@ static void ended(const ocm_action *a)
     line_wipe();
     net.over = 1;
     net.end = term.keyboard && !net.entered && a->end >= OCM_END_NO_ROOM &&
-              a->end <= OCM_END_PASSWORD ? a->end : 0;
+              a->end <= OCM_END_PASSWORD - opt.text ? a->end : 0;
     net.entered = 0; /* no line is drawn any more */
     heard.urgent = 1;
     farewell(a);
@@ -1909,6 +1914,8 @@ int main(int argc, char **argv)
     read_options(argc, argv);
     signals_start();
     term.keyboard = is_terminal(stdin);
+    if (opt.text && opt.ask_password && !opt.list)
+        die(2, "the plain text dialect has no passwords; leave out -p or -t");
     if (opt.list) {
         if (opt.want != OCM_JOIN_OR_CREATE) die(2, "-l only lists; leave out -c and -j");
         if (opt.room && !ocm_room_valid(ocm_text(opt.room)))

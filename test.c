@@ -5630,7 +5630,9 @@ SCENARIO(client_list,
     "set OCM_PASSWORD x", "y = -n vera -p -c vault", "l - -l", "l ? 0", "m - -l", "m ? 0",
     "l < lobby\t2\topen", "m < vault\t1\tpassword", "l - -l lobby", "l ? 0",
     "l < alice\thost", "l < bob\tmember", "l - -l nowhere", "l ? 1", "l ! nowhere",
-    "l - -p -l vault", "l < vera\thost", "l - -l vault", "l ? 0", "l ~ vera")
+    "l - -p -l vault", "l < vera\thost", "l - -l vault", "l ? 0", "l ~ vera",
+    "set OCM_PASSWORD y", "l - -p -l vault", "l ! wrong password", "l ? 1",
+    "k - -t -p -n kim vault", "k ! no passwords", "k ? 2")
 
 /* What cannot be said is told, and the exit status says so: a script would not notice otherwise.
    3980 are 3990 without "alice" and "lobby"; a quote counts twice. */
