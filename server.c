@@ -196,6 +196,13 @@ static int no_more_sockets(int e) { return e == EMFILE || e == ENFILE || e == EN
 static int udp_mode(socket_t s)
 {
     struct timeval wait = {0, READ_WAIT_MS * 1000};
+#ifdef SO_ATTACH_FILTER /* Linux */
+    /* A datagram with a wrong checksum begins the wait anew, and a stranger could make it last. If
+       there is a filter, one that passes everything, such a datagram is dropped before. */
+    struct { uint16_t code; uint8_t jt, jf; uint32_t k; } all = {6, 0, 0, 65536}; /* BPF_RET */
+    struct { unsigned short len; void *filter; } program = {1, &all};
+    setsockopt(s, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+#endif
     return setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) == 0;
 }
 
@@ -374,7 +381,7 @@ typedef struct connection {
     ocm_io io;       /* what it wants */
     ocm_addr from;
     uint64_t origin; /* see origin_of() */
-    int share;       /* connections of that origin, 0 for loopback */
+    int share;       /* connections of that origin */
     uint64_t active; /* ms: when something came last */
 } connection;
 
@@ -607,10 +614,11 @@ static void deliver(void)
     registry_until = undelivered ? now : ev.until;
 }
 
-/* 1 when a room may be full of what was taken since the last delivery; it would refuse more. */
-static int fed(void)
+/* 1 when a room may be full of what was taken since the last delivery, and would refuse more; or
+   when only so many are left, which somebody else is to have. */
+static int fed(uint64_t left)
 {
-    return counts->messages + counts->requests >= fed_max;
+    return counts->messages + counts->requests + left >= fed_max;
 }
 
 /* A datagram from one of our own UDP sockets would go in circles. It has the port of one, and only
@@ -649,7 +657,7 @@ static int read_datagrams(int which, int flags)
     uint8_t buf[OCM_DATAGRAM_MAX + 1];
     ocm_addr from;
     int n;
-    for (n = 0; n < TURN_MAX && !fed(); n++) {
+    for (n = 0; n < TURN_MAX && !fed(0); n++) {
         int len = p->everywhere ? udp_receive_local(p->udp, buf, sizeof buf, flags, &from)
                                 : udp_receive(p->udp, buf, sizeof buf, flags, &from);
         if (n == 0) tick();
@@ -665,13 +673,13 @@ static int read_datagrams(int which, int flags)
 /* ==== TCP =================================================================================== */
 
 /* A number that is the same for connections that share one limit: of one IPv4 address, or of one
-   IPv6 /64. 0 for loopback, which has no limit. */
+   IPv6 /64. 1 for loopback, which has no limit. */
 static uint64_t origin_of(const ocm_addr *a)
 {
     static const ocm_addr loopback = {.ip = {[15] = 1}};
     uint64_t half[2];
     memcpy(half, a->ip, sizeof half);
-    return ocm_same_host(a, &loopback) ? 0 : half[0] ? half[0] : half[1];
+    return ocm_same_host(a, &loopback) ? 1 : half[0] ? half[0] : half[1];
 }
 
 /* Adds to the share of all connections of an origin; returns how many they are. */
@@ -778,7 +786,7 @@ static int conn_accept(int which, int waiting)
     local = addr_local(s);
     if (pairs[which].everywhere) memcpy(from.local, local.ip, 16);
     origin = origin_of(&from);
-    if (conn_share(origin, 0) >= CONNS_MAX / 4) conn_evict(origin);
+    if (origin != 1 && conn_share(origin, 0) >= CONNS_MAX / 4) conn_evict(origin);
     else if (conn_count == CONNS_MAX) conn_evict(0);
     c = &conns[conn_count++];
     c->s = s;
@@ -797,7 +805,8 @@ static void serve_conns(const fd_set *reads, const fd_set *writes)
 {
     static int next;
     int left;
-    for (left = conn_count; left > 0 && conn_count > 0 && answer_bytes > 0 && !fed(); left--) {
+    for (left = conn_count; left > 0 && conn_count > 0 && answer_bytes > 0 && !fed(FED_MAX / 2);
+         left--) {
         connection *c = &conns[next = (next + 1) % conn_count];
         int readable = c->io.read && FD_ISSET(c->s, reads);
         if (readable || (c->io.send.len && FD_ISSET(c->s, writes)) || now >= c->io.until)
@@ -842,7 +851,8 @@ static void turn(void)
 {
     static uint64_t look_at; /* ms: when select() is due */
     static int busy;         /* the last turn read datagrams, or left some undelivered */
-    int i, n = 0, hurry = undelivered || catching_up;
+    static int first;        /* the listener that is served first */
+    int i, k, n = 0, hurry = undelivered || catching_up;
     fd_set readable, writable;
     worked = 0;
     send_naps = SEND_NAPS;
@@ -853,8 +863,11 @@ static void turn(void)
         look_at = now + LOOK_MS + (uint64_t)conn_count / 16;
         busy = 0;
         serve_conns(&readable, &writable);
-        for (i = 0; i < pair_count; i++) {
-            int taken = FD_ISSET(pairs[i].tcp, &readable) ? 0 : TURN_MAX;
+        first = (first + 1) % pair_count;
+        for (k = 0; k < pair_count; k++) {
+            int taken = 0;
+            i = (first + k) % pair_count;
+            if (!FD_ISSET(pairs[i].tcp, &readable)) taken = TURN_MAX;
             while (taken < TURN_MAX && conn_accept(i, taken == 0)) taken++;
             if (FD_ISSET(pairs[i].udp, &readable)) busy += read_datagrams(i, NO_WAIT);
         }
