@@ -1539,7 +1539,7 @@ typedef struct ocmi_member {
     uint64_t position;     /* the highest that it has given */
     uint64_t taken;        /* the last id that was taken from it */
     uint64_t expires;      /* ms: it times out then, unless it gives a sign of life */
-    uint64_t spent;        /* rate: see ocmi_rate */
+    uint64_t spent;        /* rate: see ocmi_spend */
     uint64_t told;         /* ms: no notice before */
     uint64_t rejected;     /* the id that its notice is about, 0: none */
     uint64_t failed_at;    /* ms: the first failed send in a row */

@@ -5001,6 +5001,17 @@ static int run_counts(run_program *p, int count, const char *text)
     return n == count;
 }
 
+/* What a step types or waits for: a line; on a screen ("|") a row, or only its beginning or end. */
+static void run_line(const run_program *p, int sign, const char *words, char *line)
+{
+    size_t dots = strncmp(words, "...", 3) == 0 ? 3 : 0, len = strlen(words) - dots;
+    int cut = len > 3 && strcmp(words + dots + len - 3, "...") == 0;
+    if (sign == '|')
+        sprintf(line, "%s%.*s%s", dots ? "" : "\n", (int)(cut ? len - 3 : len), words + dots,
+                cut ? "" : "\n");
+    else sprintf(line, !p->columns && strchr("<:>", sign) ? "%s\n" : "%s", words);
+}
+
 static void run_step(const char *step)
 {
     static char line[20000];
@@ -5025,12 +5036,7 @@ static void run_step(const char *step)
         run_begin(who, sign, words);
         return;
     }
-    if (sign == '|') {
-        size_t dots = strncmp(words, "...", 3) == 0 ? 3 : 0, len = strlen(words) - dots;
-        int cut = len > 3 && strcmp(words + dots + len - 3, "...") == 0;
-        sprintf(line, "%s%.*s%s", dots ? "" : "\n", (int)(cut ? len - 3 : len), words + dots,
-                cut ? "" : "\n");
-    } else sprintf(line, !p->columns && strchr("<:>", sign) ? "%s\n" : "%s", words);
+    run_line(p, sign, words, line);
     if (sign == '>') {
         run_type(p, line);
     } else if (sign == '&') {
