@@ -316,8 +316,7 @@ OCM_API int ocm_same_host(const ocm_addr *a, const ocm_addr *b);
 /* ==== 4. Wire =============================================================================== */
 
 /* The codecs keep no state. Decoders read no byte beyond len, and what they decode points into
-   their input, or into `scratch` (the caller's, as many bytes as the JSON has) where a text had
-   escapes. Encoders write no byte beyond cap and return the bytes written, or OCM_E_SPACE. */
+   their input, or, if it is JSON, into `scratch` (the caller's, as many bytes as the JSON has). Encoders write no byte beyond cap and return the bytes written, or OCM_E_SPACE. */
 
 /* A TCRP frame. */
 typedef struct ocm_frame {
@@ -716,9 +715,10 @@ OCM_API int ocm_utf8_decode(const uint8_t *p, size_t len, uint32_t *c)
 
 /* Where from i on the first byte is that is not ASCII, or that JSON does not write as it is; len if
    there is none. Most text is ASCII, and need not be decoded. */
-static size_t ocmi_ascii_end(const uint8_t *p, size_t i, size_t len)
+static size_t ocmi_ascii_end(ocm_view v, size_t i)
 {
-    while (i < len && p[i] >= 0x20 && p[i] < 0x7F && p[i] != '"' && p[i] != '\\') i++;
+    while (i < v.len && v.ptr[i] >= 0x20 && v.ptr[i] < 0x7F && v.ptr[i] != '"' && v.ptr[i] != '\\')
+        i++;
     return i;
 }
 
@@ -736,7 +736,7 @@ static ocmi_scan ocmi_text_scan(ocm_view v)
     ocmi_scan s = {1, 0, 0, 0, 0};
     uint32_t c;
     size_t i = 0;
-    while ((i = ocmi_ascii_end(v.ptr, i, v.len)) < v.len) {
+    while ((i = ocmi_ascii_end(v, i)) < v.len) {
         int n = ocm_utf8_decode(v.ptr + i, v.len - i, &c);
         if (n == 0) {
             s.valid = 0;
@@ -848,8 +848,9 @@ static void ocmi_put_number(ocmi_out *o, uint64_t n)
 
 /* ==== 3. JSON ===============================================================================
 
-   A writer and a strict reader (RFC 8259). A reader function reads one thing at *p, moves *p
-   behind it, and returns 0 if it is not there. Nesting is bounded, so the stack is, too. */
+   A writer and a strict reader (RFC 8259). A reader function gets a text and an index into it, and
+   returns the index behind what it read, or 0 if that is not there: nothing ends at 0. Nesting is
+   bounded, so the stack is, too. */
 
 #define OCMI_DEPTH 32 /* levels of values that nobody asked for */
 
@@ -859,7 +860,7 @@ static void ocmi_put_string(ocmi_out *o, ocm_view v)
     static const char hex[] = "0123456789abcdef";
     size_t i, from = 0;
     ocmi_put_byte(o, '"');
-    for (i = 0; (i = ocmi_ascii_end(v.ptr, i, v.len)) < v.len; i++) {
+    for (i = 0; (i = ocmi_ascii_end(v, i)) < v.len; i++) {
         uint8_t c = v.ptr[i];
         if (c >= 0x20 && c != '"' && c != '\\') continue;
         ocmi_put(o, v.ptr + from, i - from);
@@ -879,173 +880,110 @@ static void ocmi_put_string(ocmi_out *o, ocm_view v)
     ocmi_put_byte(o, '"');
 }
 
-static void ocmi_json_space(const uint8_t **p, const uint8_t *end)
+static size_t ocmi_json_space(ocm_view t, size_t i)
 {
-    while (*p < end && (**p == ' ' || **p == '\t' || **p == '\n' || **p == '\r')) ++*p;
+    while (i < t.len && (t.ptr[i] == ' ' || t.ptr[i] == '\t' || t.ptr[i] == '\n' ||
+                         t.ptr[i] == '\r'))
+        i++;
+    return i;
 }
 
-static int ocmi_json_byte(const uint8_t **p, const uint8_t *end, int c)
+/* One of the characters {}[]:, and the space around it. */
+static size_t ocmi_json_byte(ocm_view t, size_t i, int c)
 {
-    ocmi_json_space(p, end);
-    if (*p == end || **p != c) return 0;
-    ++*p;
-    return 1;
+    i = ocmi_json_space(t, i);
+    return i < t.len && t.ptr[i] == c ? ocmi_json_space(t, i + 1) : 0;
 }
 
-static int ocmi_json_hex4(const uint8_t *p, const uint8_t *end, uint32_t *c)
+static size_t ocmi_json_hex4(ocm_view t, size_t i, uint32_t *c)
 {
-    int i;
-    if (end - p < 4) return 0;
-    for (*c = 0, i = 0; i < 4; i++) {
-        uint32_t d = p[i], low = d | 0x20;
+    size_t end = i + 4;
+    if (t.len - i < 4) return 0;
+    for (*c = 0; i < end; i++) {
+        uint32_t d = t.ptr[i], low = d | 0x20;
         if (d >= '0' && d <= '9') d -= '0';
         else if (low >= 'a' && low <= 'f') d = low - 'a' + 10;
         else return 0;
         *c = *c << 4 | d;
     }
-    return 1;
+    return end;
 }
 
 /* What follows a backslash: one character, or two \u that are a pair of surrogates. */
-static int ocmi_json_escape(const uint8_t **p, const uint8_t *end, uint32_t *c)
+static size_t ocmi_json_escape(ocm_view t, size_t i, uint32_t *c)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    const char *at;
     uint32_t low;
-    if (*p == end || **p == 0) return 0;
-    if ((at = strchr(from, **p)) != NULL) {
-        *c = (uint8_t)to[at - from];
-        ++*p;
-        return 1;
+    size_t k;
+    if (i == t.len) return 0;
+    for (k = 0; from[k]; k++) {
+        *c = (uint8_t)to[k];
+        if (t.ptr[i] == (uint8_t)from[k]) return i + 1;
     }
-    if (**p != 'u' || !ocmi_json_hex4(*p + 1, end, c)) return 0;
-    *p += 5;
-    if (*c < 0xD800 || *c > 0xDFFF) return 1;
-    if (*c > 0xDBFF || end - *p < 2 || (*p)[0] != '\\' || (*p)[1] != 'u') return 0;
-    if (!ocmi_json_hex4(*p + 2, end, &low) || low < 0xDC00 || low > 0xDFFF) return 0;
-    *p += 6;
+    if (t.ptr[i] != 'u' || (i = ocmi_json_hex4(t, i + 1, c)) == 0) return 0;
+    if (*c < 0xD800 || *c > 0xDFFF) return i;
+    if (*c > 0xDBFF || t.len - i < 2 || t.ptr[i] != '\\' || t.ptr[i + 1] != 'u') return 0;
+    if ((i = ocmi_json_hex4(t, i + 2, &low)) == 0 || low < 0xDC00 || low > 0xDFFF) return 0;
     *c = 0x10000 + ((*c - 0xD800) << 10 | (low - 0xDC00));
-    return 1;
+    return i;
 }
 
-static size_t ocmi_utf8_encode(uint8_t *out, uint32_t c)
+static void ocmi_put_utf8(ocmi_out *o, uint32_t c)
 {
     static const uint8_t lead[5] = {0, 0, 0xC0, 0xE0, 0xF0};
-    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4, i;
-    for (i = n - 1; i > 0; i--) {
-        out[i] = (uint8_t)(0x80 | (c & 0x3F));
-        c >>= 6;
-    }
-    out[0] = (uint8_t)(lead[n] | c);
-    return n;
+    int n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    ocmi_put_byte(o, (int)(lead[n] | c >> 6 * (n - 1)));
+    while (--n > 0) ocmi_put_byte(o, (int)(0x80 | (c >> 6 * (n - 1) & 0x3F)));
 }
 
-/* A string. *raw: the bytes between the quotes, whose escapes are good but not yet decoded. */
-static int ocmi_json_string(const uint8_t **p, const uint8_t *end, ocm_view *raw)
+/* A string. Its text goes to o, and *text is where it stands there. */
+static size_t ocmi_json_string(ocm_view t, size_t i, ocmi_out *o, ocm_view *text)
 {
-    const uint8_t *at;
+    size_t begin = o->len, from = i + 1;
     uint32_t c;
-    if (!ocmi_json_byte(p, end, '"')) return 0;
-    raw->ptr = at = *p;
-    while ((at += ocmi_ascii_end(at, 0, (size_t)(end - at))) < end && *at != '"') {
-        if (*at == '\\') {
-            at++;
-            if (!ocmi_json_escape(&at, end, &c)) return 0;
+    if (i == t.len || t.ptr[i] != '"') return 0;
+    for (i++; (i = ocmi_ascii_end(t, i)) < t.len && t.ptr[i] != '"';) {
+        if (t.ptr[i] == '\\') {
+            ocmi_put(o, t.ptr + from, i - from);
+            if ((i = ocmi_json_escape(t, i + 1, &c)) == 0) return 0;
+            ocmi_put_utf8(o, c);
+            from = i;
         } else {
-            int n = *at < 0x20 ? 0 : ocm_utf8_decode(at, (size_t)(end - at), &c);
+            int n = t.ptr[i] < 0x20 ? 0 : ocm_utf8_decode(t.ptr + i, t.len - i, &c);
             if (n == 0) return 0;
-            at += n;
+            i += (size_t)n;
         }
     }
-    raw->len = (size_t)(at - raw->ptr);
-    *p = at;
-    return ocmi_json_byte(p, end, '"');
+    if (i == t.len) return 0;
+    ocmi_put(o, t.ptr + from, i - from);
+    *text = ocmi_view(o->ptr + begin, o->len - begin);
+    return i + 1;
 }
 
-/* The text of a string that ocmi_json_string has found good; never longer than raw. */
-static size_t ocmi_json_unescape(ocm_view raw, uint8_t *out)
+static size_t ocmi_json_digits(ocm_view t, size_t i)
 {
-    const uint8_t *p = raw.ptr, *end = raw.ptr + raw.len;
-    size_t n = 0;
-    while (p < end) {
-        const uint8_t *slash = (const uint8_t *)memchr(p, '\\', (size_t)(end - p));
-        size_t run = (size_t)((slash ? slash : end) - p);
-        uint32_t c = 0;
-        memcpy(out + n, p, run);
-        n += run;
-        p += run;
-        if (!slash) break;
-        p++;
-        ocmi_json_escape(&p, end, &c);
-        n += ocmi_utf8_encode(out + n, c);
-    }
-    return n;
+    size_t from = i;
+    while (i < t.len && t.ptr[i] >= '0' && t.ptr[i] <= '9') i++;
+    return i > from ? i : 0;
 }
 
-static size_t ocmi_json_digits(const uint8_t **p, const uint8_t *end)
+static size_t ocmi_json_number(ocm_view t, size_t i)
 {
-    const uint8_t *from = *p;
-    while (*p < end && **p >= '0' && **p <= '9') ++*p;
-    return (size_t)(*p - from);
+    if (i < t.len && t.ptr[i] == '-') i++;
+    if (i < t.len && t.ptr[i] == '0') i++;
+    else if ((i = ocmi_json_digits(t, i)) == 0) return 0;
+    if (i < t.len && t.ptr[i] == '.' && (i = ocmi_json_digits(t, i + 1)) == 0) return 0;
+    if (i == t.len || (t.ptr[i] != 'e' && t.ptr[i] != 'E')) return i;
+    i++;
+    if (i < t.len && (t.ptr[i] == '+' || t.ptr[i] == '-')) i++;
+    return ocmi_json_digits(t, i);
 }
 
-/* A number. *whole: it is written in digits only, and its value *n is at most OCM_INTEGER_MAX. */
-static int ocmi_json_number(const uint8_t **p, const uint8_t *end, uint64_t *n, int *whole)
+static size_t ocmi_json_word(ocm_view t, size_t i, const char *word)
 {
-    const uint8_t *from = *p;
-    size_t digits, i;
-    *n = 0;
-    *whole = *p < end && **p != '-';
-    if (!*whole && *p < end) from = ++*p;
-    digits = ocmi_json_digits(p, end);
-    if (digits == 0 || (digits > 1 && *from == '0')) return 0;
-    for (i = 0; i < digits && i < 17; i++) *n = *n * 10 + (uint64_t)(from[i] - '0');
-    if (digits > 16 || *n > OCM_INTEGER_MAX) *whole = 0;
-    if (*p < end && **p == '.') {
-        *whole = 0;
-        ++*p;
-        if (ocmi_json_digits(p, end) == 0) return 0;
-    }
-    if (*p < end && (**p == 'e' || **p == 'E')) {
-        *whole = 0;
-        ++*p;
-        if (*p < end && (**p == '+' || **p == '-')) ++*p;
-        if (ocmi_json_digits(p, end) == 0) return 0;
-    }
-    return 1;
-}
-
-static int ocmi_json_word(const uint8_t **p, const uint8_t *end, const char *word)
-{
-    size_t len = strlen(word);
-    if ((size_t)(end - *p) < len || memcmp(*p, word, len) != 0) return 0;
-    *p += len;
-    return 1;
-}
-
-/* A value of any kind that nobody asked for, of at most `depth` levels of its own. */
-static int ocmi_json_skip(const uint8_t **p, const uint8_t *end, int depth)
-{
-    ocm_view raw;
-    uint64_t n;
-    int open, close, whole;
-    ocmi_json_space(p, end);
-    if (*p == end) return 0;
-    open = **p;
-    close = open == '{' ? '}' : ']';
-    if (open == '"') return ocmi_json_string(p, end, &raw);
-    if (open != '{' && open != '[')
-        return ocmi_json_word(p, end, "true") || ocmi_json_word(p, end, "false") ||
-               ocmi_json_word(p, end, "null") || ocmi_json_number(p, end, &n, &whole);
-    if (depth == 0) return 0;
-    ++*p;
-    if (ocmi_json_byte(p, end, close)) return 1;
-    do {
-        if (open == '{' && (!ocmi_json_string(p, end, &raw) || !ocmi_json_byte(p, end, ':')))
-            return 0;
-        if (!ocmi_json_skip(p, end, depth - 1)) return 0;
-    } while (ocmi_json_byte(p, end, ','));
-    return ocmi_json_byte(p, end, close);
+    for (; *word; word++, i++)
+        if (i == t.len || t.ptr[i] != (uint8_t)*word) return 0;
+    return i;
 }
 
 /* The objects of the protocol are structs. A table of fields says which key stands for which member
@@ -1082,63 +1020,93 @@ static void ocmi_put_fields(ocmi_out *o, const ocmi_field *f, size_t count, cons
     if (c == '{') ocmi_put_byte(o, c);
 }
 
-static int ocmi_json_field(const uint8_t **p, const uint8_t *end, const ocmi_field *f, void *into,
-                           uint8_t **scratch)
+/* What a reader looks for in an object, and what it found. */
+typedef struct ocmi_wanted {
+    const ocmi_field *fields;
+    size_t count;
+    void *into;
+    unsigned has;
+} ocmi_wanted;
+
+/* An integer in digits only, of at most OCM_INTEGER_MAX; 0 if v is anything else. */
+static int ocmi_whole(ocm_view v, uint64_t *n)
 {
-    void *value = (uint8_t *)into + f->at;
-    ocm_view *text = (ocm_view *)value;
-    int whole;
-    ocmi_json_space(p, end);
-    if (f->type == OCMI_NUMBER) return ocmi_json_number(p, end, (uint64_t *)value, &whole) && whole;
-    if (f->type == OCMI_FLAG) {
-        *(int *)value = *p < end && **p == 't';
-        return ocmi_json_word(p, end, *(int *)value ? "true" : "false");
-    }
-    *text = ocmi_none();
-    if (f->type == OCMI_MAYBE && ocmi_json_word(p, end, "null")) return 1;
-    if (!ocmi_json_string(p, end, text)) return 0;
-    if (text->len && memchr(text->ptr, '\\', text->len)) {
-        text->len = ocmi_json_unescape(*text, *scratch);
-        text->ptr = *scratch;
-        *scratch += text->len;
+    size_t i;
+    for (*n = 0, i = 0; i < v.len; i++) {
+        if (v.ptr[i] < '0' || v.ptr[i] > '9') return 0;
+        *n = *n * 10 + (uint64_t)(v.ptr[i] - '0');
+        if (*n > OCM_INTEGER_MAX) return 0;
     }
     return 1;
 }
 
-/* The index of a raw key among count fields; count if it is none of them. */
-static size_t ocmi_json_key(const ocmi_field *f, size_t count, ocm_view key)
+/* Puts a value, which has that text if it is a string, where its key belongs. 0 if it has the wrong
+   type. */
+static int ocmi_wanted_set(ocmi_wanted *w, ocm_view key, ocm_view value, ocm_view text)
 {
-    uint8_t plain[128]; /* an escaped key of more bytes is none of ours */
+    int c = value.ptr[0], type;
     size_t i = 0;
-    if (key.len <= sizeof plain && key.len && memchr(key.ptr, '\\', key.len))
-        key = ocmi_view(plain, ocmi_json_unescape(key, plain));
-    while (i < count && !ocm_view_equal(key, ocm_text(f[i].key))) i++;
-    return i;
+    void *into;
+    while (i < w->count && !ocm_view_equal(key, ocm_text(w->fields[i].key))) i++;
+    if (i == w->count) return 1;
+    w->has |= 1u << i;
+    into = (uint8_t *)w->into + w->fields[i].at;
+    type = w->fields[i].type;
+    if (type == OCMI_NUMBER) return ocmi_whole(value, (uint64_t *)into);
+    if (type == OCMI_FLAG) {
+        *(int *)into = c == 't';
+        return c == 't' || c == 'f';
+    }
+    *(ocm_view *)into = text;
+    return c == '"' || (c == 'n' && type == OCMI_MAYBE);
+}
+
+static size_t ocmi_json_nested(ocm_view t, size_t i, int depth, ocmi_out *o, ocmi_wanted *w);
+
+/* A value of any kind, of at most `depth` levels of its own. */
+static size_t ocmi_json_value(ocm_view t, size_t i, int depth, ocmi_out *o, ocm_view *text)
+{
+    ocmi_wanted nothing = {NULL, 0, NULL, 0};
+    switch (i < t.len ? t.ptr[i] : 0) {
+    case '"': return ocmi_json_string(t, i, o, text);
+    case 't': return ocmi_json_word(t, i, "true");
+    case 'f': return ocmi_json_word(t, i, "false");
+    case 'n': return ocmi_json_word(t, i, "null");
+    case '{': case '[': return depth ? ocmi_json_nested(t, i, depth - 1, o, &nothing) : 0;
+    default: return ocmi_json_number(t, i);
+    }
+}
+
+/* An object, or an array, which is an object without keys. */
+static size_t ocmi_json_nested(ocm_view t, size_t i, int depth, ocmi_out *o, ocmi_wanted *w)
+{
+    int object = t.ptr[i] == '{', close = object ? '}' : ']';
+    size_t from, end = ocmi_json_byte(t, i + 1, close);
+    if (end) return end;
+    for (i = ocmi_json_space(t, i + 1); i; i = ocmi_json_byte(t, i, ',')) {
+        ocm_view key = ocmi_none(), text = ocmi_none();
+        if (object && (i = ocmi_json_string(t, i, o, &key)) == 0) return 0;
+        if (object && (i = ocmi_json_byte(t, i, ':')) == 0) return 0;
+        from = i;
+        if ((i = ocmi_json_value(t, i, depth, o, &text)) == 0) return 0;
+        if (object && !ocmi_wanted_set(w, key, ocmi_view(t.ptr + from, i - from), text)) return 0;
+        if ((end = ocmi_json_byte(t, i, close)) != 0) return end;
+    }
+    return 0;
 }
 
 /* A whole object into a struct: 1, and bit i of *has set if field i was there. Of a key that comes
-   twice the last value stays. */
+   twice the last value stays. Texts are put into scratch: they need no more bytes than json has. */
 static int ocmi_json_object(ocm_view json, const ocmi_field *f, size_t count, void *into,
                             uint8_t *scratch, unsigned *has)
 {
-    const uint8_t *p = json.ptr, *end = json.len ? p + json.len : p;
-    ocm_view key;
-    size_t i;
-    *has = 0;
-    if (!ocmi_json_byte(&p, end, '{')) return OCM_E_BAD;
-    if (!ocmi_json_byte(&p, end, '}')) {
-        do {
-            if (!ocmi_json_string(&p, end, &key) || !ocmi_json_byte(&p, end, ':')) return OCM_E_BAD;
-            i = ocmi_json_key(f, count, key);
-            if (i == count ? !ocmi_json_skip(&p, end, OCMI_DEPTH)
-                           : !ocmi_json_field(&p, end, &f[i], into, &scratch))
-                return OCM_E_BAD;
-            if (i < count) *has |= 1u << i;
-        } while (ocmi_json_byte(&p, end, ','));
-        if (!ocmi_json_byte(&p, end, '}')) return OCM_E_BAD;
-    }
-    ocmi_json_space(&p, end);
-    return p == end ? 1 : OCM_E_BAD;
+    ocmi_wanted w = {f, count, into, 0};
+    ocmi_out o = ocmi_out_open(scratch, json.len);
+    size_t i = ocmi_json_space(json, 0);
+    int good = i < json.len && json.ptr[i] == '{' &&
+               ocmi_json_nested(json, i, OCMI_DEPTH, &o, &w) == json.len;
+    *has = w.has;
+    return good ? 1 : OCM_E_BAD;
 }
 
 /* ==== 4. Wire ===============================================================================
@@ -3405,11 +3373,11 @@ static int ocmi_session_lose(ocm_session *s, ocm_action *a)
 /* What there is to show of an entry, or of a payload of a server without level 1; 0: nothing. */
 static int ocmi_session_decode(ocm_session *s, ocm_view json, ocm_message *m)
 {
-    const uint8_t *p = json.ptr;
-    ocm_view raw;
-    if (ocmi_json_string(&p, p + json.len, &raw)) { /* bare: a notice of team D's server */
+    ocmi_out o = ocmi_out_open(s->scratch, sizeof s->scratch);
+    ocm_view text;
+    if (ocmi_json_string(json, 0, &o, &text)) { /* bare: a notice of team D's server */
         *m = ocmi_system(OCM_OP_NOTICE, 0);
-        m->text = ocmi_view(s->scratch, ocmi_json_unescape(raw, s->scratch));
+        m->text = text;
         return ocm_message_valid(m->text) ? OCM_SHOW_NOTICE : 0;
     }
     if (ocm_message_decode(json, s->scratch, m) < 0 || !ocm_message_valid(m->text) ||

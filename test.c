@@ -267,7 +267,7 @@ static int inside(ocm_view v, ocm_view of)
     return v.len <= of.len && v.ptr >= of.ptr && v.ptr + v.len <= of.ptr + of.len;
 }
 
-/* A text must lie in the input or, if there are escapes, in the scratch memory. */
+/* A text must lie in the input or in the scratch memory. */
 static void tell(size_t field)
 {
     const uint8_t *value = (const uint8_t *)&found + told_fields[field].at;
@@ -279,8 +279,7 @@ static void tell(size_t field)
     if (type == 't') memcpy(&v, value, sizeof v);
     if (type == 'n') memcpy(&n, value, sizeof n);
     if (type == 'i') n = (uint64_t)*(const int *)(const void *)value;
-    CHECK(v.len == 0 || inside(v, lent) ||
-          (inside(v, lent_scratch) && memchr(lent.ptr, '\\', lent.len)));
+    CHECK(v.len == 0 || inside(v, lent) || inside(v, lent_scratch));
     if (told_fields[field].kind == MESSAGE ? !(found.message.has >> field & 1) : !v.len && !n)
         return;
     to += sprintf(to, type == 't' ? "%s=" : "%s=%.0f", told_fields[field].key, (double)n);
