@@ -29,17 +29,17 @@ static uint8_t *guarded(size_t len)
 
 static int decode(const uint8_t *p, size_t len, uint8_t *scratch)
 {
-    ocm_view v, raw;
+    ocm_view v, text;
     ocm_message m;
     ocm_listed l;
-    const uint8_t *at = p;
+    ocmi_out o = ocmi_out_open(scratch, len);
     int good;
     v.ptr = p;
     v.len = len;
     good = ocm_message_decode(v, scratch, &m) > 0;
     if (good && m.sender.len + m.username.len + m.reason.len + m.text.len > len) abort();
     if (ocm_listed_decode(v, scratch, &l) > 0 && l.room.len > len) abort();
-    if (ocmi_json_string(&at, p + len, &raw) && ocmi_json_unescape(raw, scratch) > len) abort();
+    if (ocmi_json_string(v, 0, &o, &text) && (o.full || text.len > len)) abort();
     return good;
 }
 
