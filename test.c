@@ -4280,293 +4280,219 @@ static void net_table(void)
 /* ---- Fuzzing: a byte string is a script of inputs. Built with -DOCM_FUZZ it is libFuzzer's; the
    tests run the scripts of a small corpus, and `./test corpus DIR` writes it. ---- */
 
-/* Every decoder, on bytes of exactly that size. */
-static void fuzz_decoders(const uint8_t *p, size_t len)
+static ocm_registry *fuzz_g;
+static ocm_conn fuzz_conn[7];
+static uint8_t fuzz_token[7][OCM_TOKEN_LEN]; /* of who joined on that connection */
+static ocm_session fuzz_s;
+
+/* A client does something to the registry. The steps from 13 on are payloads, which go with its
+   token. */
+static void fuzz_client(int what, int who, const uint8_t *bytes, size_t len, uint64_t now)
 {
-    uint8_t *scratch = (uint8_t *)allocate(len);
-    ocm_frame f;
-    ocm_datagram d;
-    ocm_message m;
-    ocm_request q;
-    ocm_outcome o;
-    ocm_listed l;
-    int n = ocm_frame_decode(p, len, OCM_PAYLOAD_MAX, &f);
-    CHECK(n <= (int)len);
-    if (n > 0 && ocm_request_decode(&f, scratch, &q) > 0) CHECK(q.name.len <= len);
-    if (n > 0 && ocm_outcome_decode(&f, scratch, &o) > 0) CHECK(o.token.len <= OCM_TOKEN_MAX);
-    if (ocm_datagram_decode(p, len, &d) > 0) CHECK(d.payload.len <= len);
-    if (ocm_message_decode(view(p, len), scratch, &m) > 0) CHECK(m.text.len <= len);
-    if (ocm_listed_decode(view(p, len), scratch, &l) > 0) CHECK(l.room.len <= len);
-    CHECK(ocm_message_valid(view(p, len)) >= ocm_name_valid(view(p, len)));
-    free(scratch);
+    const ocm_addr from = reg_host(who & 6, 4000 + who);
+    ocm_conn *c = &fuzz_conn[who];
+    uint8_t d[OCM_DATAGRAM_MAX];
+    ocm_io io;
+    size_t i;
+    int n;
+    if (what == 1) ocm_registry_stop(fuzz_g);
+    if (what == 2) ocm_conn_close(c, fuzz_g, now);
+    if (what == 2) ocm_conn_open(c, &from, now);
+    if (what >= 3 && what < 9) {
+        ocm_conn_next(c, fuzz_g, now, &io);
+        if (io.read) ocm_conn_received(c, bytes, len < io.read ? len : io.read, now);
+        ocm_conn_next(c, fuzz_g, now, &io);
+        for (i = 0; i + 9 + OCM_TOKEN_LEN <= io.send.len; i++)
+            if (memcmp(io.send.ptr + i, "\"token\":\"", 9) == 0)
+                memcpy(fuzz_token[who], io.send.ptr + i + 9, OCM_TOKEN_LEN);
+        if (what > 4) ocm_conn_sent(c, io.send.len);
+    }
+    if (what >= 9 && what < 13) ocm_registry_datagram(fuzz_g, bytes, len, &from, now);
+    n = ocm_datagram_encode(d, sizeof d, ocm_text("r"), view(fuzz_token[who], OCM_TOKEN_LEN),
+                            view(bytes, len));
+    if (what >= 13 && n > 0) ocm_registry_datagram(fuzz_g, d, (size_t)n, &from, now);
 }
 
-/* One step of a script: what, to whom, and the bytes with it. */
-typedef struct fuzz_step {
-    int what, who;
-    uint8_t *bytes; /* of exactly that size */
-    size_t len;
-} fuzz_step;
-
-static int fuzz_next(const uint8_t **p, size_t *len, fuzz_step *s)
+static void fuzz_server(int what, const uint8_t *bytes, size_t len, uint64_t now)
 {
-    if (*len < 3) return 0;
-    s->what = (*p)[0] & 15;
-    s->who = (*p)[0] >> 4 & 7;
-    s->len = (size_t)(*p)[1] << 8 | (*p)[2];
-    if (s->len > *len - 3) s->len = *len - 3;
-    s->bytes = copy(*p + 3, s->len);
-    *p += 3 + s->len;
-    *len -= 3 + s->len;
-    return 1;
+    if (what == 1) ocm_session_leave(&fuzz_s);
+    if (what == 2) ocm_session_say(&fuzz_s, view(bytes, len));
+    if (what == 3) ocm_session_connected(&fuzz_s, ocm_text("127.0.0.1"), 4000, now);
+    if (what >= 4 && what < 8) ocm_session_received(&fuzz_s, bytes, len, now);
+    if (what >= 8) ocm_session_datagram(&fuzz_s, bytes, len, now);
 }
 
-static ocm_addr fuzz_addr(int who)
+/* Whatever its clients do to a registry and its server to a session (who = 7), they come to rest
+   and wait for the future, and the session ends once. Every decoder gets the bytes, too. */
+static void fuzz(const uint8_t *p, size_t len)
 {
-    ocm_addr a;
-    memset(&a, 0, sizeof a);
-    a.ip[10] = a.ip[11] = 0xFF;
-    a.ip[12] = who & 1 ? 127 : 10;
-    a.ip[15] = (uint8_t)(who & 6);
-    a.port = (uint16_t)(4000 + who);
-    return a;
-}
-
-/* Whatever is done to a registry, it hands out what is due and comes to rest. The steps 13 to 15
-   are payloads that go with the token of who joined on that connection. */
-static void fuzz_registry(const uint8_t *p, size_t len)
-{
-    static ocm_conn conn[8];
-    const uint8_t seed_bytes[32] = {1};
-    ocm_limits limits = {3, 8, 5, 4, 3, 65536, 20, 5};
-    ocm_registry *g = ocm_registry_init(allocate(ocm_registry_size(&limits)), &limits, seed_bytes);
-    uint8_t token[8][OCM_TOKEN_LEN] = {{0}}, d[OCM_DATAGRAM_MAX];
+    const ocm_limits limits = {3, 8, 5, 4, 3, 65536, 20, 5};
+    const uint8_t random[32] = {1};
     uint64_t now = 0;
     ocm_event ev;
-    ocm_io io;
-    fuzz_step s;
-    size_t i;
-    int n, pulls;
-    for (i = 0; i < 8; i++) {
-        ocm_addr from = fuzz_addr((int)i);
-        ocm_conn_open(&conn[i], &from, now);
-    }
-    while (fuzz_next(&p, &len, &s)) {
-        ocm_addr from = fuzz_addr(s.who);
-        ocm_conn *c = &conn[s.who];
-        if (s.what == 0) now += s.len * 50;
-        if (s.what == 1) ocm_registry_stop(g);
-        if (s.what == 2) ocm_conn_close(c, g, now), ocm_conn_open(c, &from, now);
-        if (s.what >= 3 && s.what < 9) {
-            ocm_conn_next(c, g, now, &io);
-            if (s.len > io.read) s.len = io.read;
-            if (io.read) ocm_conn_received(c, s.bytes, s.len, now);
-            ocm_conn_next(c, g, now, &io);
-            for (i = 0; i + 9 + OCM_TOKEN_LEN <= io.send.len; i++)
-                if (memcmp(io.send.ptr + i, "\"token\":\"", 9) == 0)
-                    memcpy(token[s.who], io.send.ptr + i + 9, OCM_TOKEN_LEN);
-            if (s.what > 4) ocm_conn_sent(c, io.send.len);
-        }
-        if (s.what >= 9 && s.what < 13) ocm_registry_datagram(g, s.bytes, s.len, &from, now);
-        n = ocm_datagram_encode(d, sizeof d, ocm_text("r"), view(token[s.who], OCM_TOKEN_LEN),
-                                view(s.bytes, s.len));
-        if (s.what >= 13 && n > 0) ocm_registry_datagram(g, d, (size_t)n, &from, now);
-        for (pulls = s.what & 1 ? 3 : 100000; pulls && ocm_registry_next(g, now, &ev); pulls--)
-            if (s.who == 7) ocm_registry_failed(g, &ev, now);
-        CHECK(pulls > 0 || s.what & 1);
-        CHECK(ocm_registry_counts(g)->members <= limits.members);
-        free(s.bytes);
-    }
-    free(g);
-}
-
-/* Whatever a server does to a session, it comes to rest and waits for the future, and ends once. */
-static void fuzz_session(const uint8_t *p, size_t len)
-{
-    static ocm_session s;
-    uint64_t now = 0;
     ocm_action a;
-    fuzz_step step;
-    int ends = 0;
-    ocm_session_open(&s, OCM_JOIN_OR_CREATE, ocm_text("r"), ocm_text("n"), ocm_text(""));
+    int i, ends = 0;
+    fuzz_g = ocm_registry_init(allocate(ocm_registry_size(&limits)), &limits, random);
+    for (i = 0; i < 7; i++) {
+        const ocm_addr from = reg_host(i & 6, 4000 + i);
+        ocm_conn_open(&fuzz_conn[i], &from, now);
+        memset(fuzz_token[i], 0, OCM_TOKEN_LEN);
+    }
+    ocm_session_open(&fuzz_s, OCM_JOIN_OR_CREATE, ocm_text("r"), ocm_text("n"), ocm_text(""));
     a.until = UINT64_MAX;
-    while (fuzz_next(&p, &len, &step)) {
-        int pulls = 1000;
-        if (step.what == 0) now += step.len * 20;
-        if (step.what == 0 && step.who == 7 && a.until != UINT64_MAX) now = a.until;
-        if (step.what == 1) ocm_session_leave(&s);
-        if (step.what == 2) ocm_session_say(&s, view(step.bytes, step.len));
-        if (step.what == 3) ocm_session_connected(&s, ocm_text("127.0.0.1"), 4000, now);
-        if (step.what >= 4 && step.what < 8)
-            ocm_session_received(&s, step.bytes, step.len, now);
-        if (step.what >= 8) ocm_session_datagram(&s, step.bytes, step.len, now);
-        while (pulls && ocm_session_next(&s, now, &a)) {
-            pulls--;
+    while (len >= 3) {
+        int what = p[0] & 15, who = p[0] >> 4 & 7, pulls = what & 1 ? 3 : 100000, turns = 1000;
+        size_t n = (size_t)p[1] << 8 | p[2];
+        uint8_t *bytes = copy(p + 3, n = n < len - 3 ? n : len - 3);
+        p += 3 + n;
+        len -= 3 + n;
+        for (i = FRAME; i <= LISTED; i++) decode(i, bytes, n < OCM_FRAME_MAX ? n : OCM_FRAME_MAX);
+        if (what == 0 && who == 7 && a.until != UINT64_MAX) now = a.until;
+        else if (what == 0) now += n * 50;
+        else if (who == 7) fuzz_server(what, bytes, n, now);
+        else fuzz_client(what, who, bytes, n, now);
+        for (; pulls && ocm_registry_next(fuzz_g, now, &ev); pulls--)
+            if (who == 6) ocm_registry_failed(fuzz_g, &ev, now);
+        CHECK(pulls > 0 || what & 1);
+        CHECK(ocm_registry_counts(fuzz_g)->members <= limits.members);
+        for (; turns && ocm_session_next(&fuzz_s, now, &a); turns--) {
             ends += a.kind == OCM_END;
             CHECK(a.kind >= OCM_DO_CONNECT && a.kind <= OCM_END);
             CHECK(a.kind != OCM_DO_SEND || a.text.len <= OCM_DATAGRAM_MAX);
             CHECK(a.count <= OCM_INTEGER_MAX);
         }
-        CHECK(pulls > 0);
+        CHECK(turns > 0);
         CHECK(a.until > now);
-        free(step.bytes);
+        free(bytes);
     }
     CHECK(ends <= 1);
+    free(fuzz_g);
 }
 
-static void fuzz(const uint8_t *p, size_t len)
+static uint8_t fuzz_script[65536];
+static size_t fuzz_len;
+
+/* A step; its bytes as those of a vector. */
+static void fuzz_add(int what, int who, int kind, const char *text)
 {
-    if (len == 0) return;
-    if (p[0] % 3 == 0) fuzz_decoders(p + 1, len - 1);
-    else if (p[0] % 3 == 1) fuzz_registry(p + 1, len - 1);
-    else fuzz_session(p + 1, len - 1);
+    uint8_t *at = fuzz_script + fuzz_len;
+    size_t len = bytes_of(kind, text, at + 3);
+    at[0] = (uint8_t)(who << 4 | what);
+    at[1] = (uint8_t)(len >> 8);
+    at[2] = (uint8_t)len;
+    fuzz_len += 3 + len;
 }
 
-/* The corpus: scripts that lead into every part. */
-typedef struct fuzz_script {
-    uint8_t bytes[65536];
-    size_t len;
-} fuzz_script;
-
-static void fuzz_add(fuzz_script *s, int what, int who, const void *p, size_t len)
+/* A script that leads into every part. */
+static void fuzz_chat(void)
 {
-    s->bytes[s->len++] = (uint8_t)(who << 4 | what);
-    s->bytes[s->len++] = (uint8_t)(len >> 8);
-    s->bytes[s->len++] = (uint8_t)len;
-    memcpy(s->bytes + s->len, p, len);
-    s->len += len;
-}
-
-/* Payloads are JSON, or the short forms of ses_forms. */
-static void fuzz_add_frame(fuzz_script *s, int what, int who, int op, int state, const char *json)
-{
-    uint8_t frame[1024];
-    char payload[512];
-    int n;
-    ses_json(payload, json);
-    n = ocm_frame_encode(frame, sizeof frame, op, state, ocm_text("r"), ocm_text(payload));
-    fuzz_add(s, what, who, frame, (size_t)n);
-}
-
-static void fuzz_add_datagram(fuzz_script *s, int what, int who, const char *token,
-                              const char *json)
-{
-    uint8_t d[OCM_DATAGRAM_MAX];
-    char payload[3000];
-    int n;
-    ses_json(payload, json);
-    n = ocm_datagram_encode(d, sizeof d, ocm_text("r"), ocm_text(token), ocm_text(payload));
-    fuzz_add(s, what, who, d, (size_t)n);
-}
-
-static void fuzz_script_registry(fuzz_script *s)
-{
-    static const char say[] = SES_SYSTEM "6,\"seq\":0}\n{\"message\":\"hi\",\"id\":1}\n"
-                                         "{\"message\":\"ho\",\"id\":2}\n";
-    static const char yo[] = "{\"message\":\"yo\",\"id\":1}", leave[] = SES_SYSTEM "2}";
-    s->bytes[s->len++] = 1;
-    fuzz_add_frame(s, 5, 1, OCM_CREATE, 0,
-                   "{\"username\":\"a\",\"password\":\"p\",\"port\":4001,\"ocm\":1}");
-    fuzz_add_frame(s, 5, 3, OCM_JOIN, 0, "{\"username\":\"b\",\"password\":\"p\",\"ocm\":1}");
-    fuzz_add_frame(s, 5, 0, OCM_JOIN, 0, "{\"username\":\"c\",\"password\":\"x\"}");
-    fuzz_add_frame(s, 5, 2, OCM_LIST, 0, "{\"password\":\"p\"}");
-    fuzz_add(s, 14, 1, say, sizeof say - 1);
-    fuzz_add(s, 14, 3, yo, sizeof yo - 1);
-    fuzz_add(s, 0, 0, say, 80);
-    fuzz_add_datagram(s, 10, 1, "t", say);
-    fuzz_add(s, 14, 1, leave, sizeof leave - 1);
-}
-
-static void fuzz_script_session(fuzz_script *s)
-{
-    s->bytes[s->len++] = 2;
-    fuzz_add(s, 2, 0, "hello", 5);
-    fuzz_add(s, 3, 0, "", 0);
-    fuzz_add_frame(s, 4, 0, OCM_JOIN, 2, "200 t 7 2 300");
-    fuzz_add_datagram(s, 8, 0, "t", "1 x: hi #1 / 3 n: hello #1 / status 9 4 1");
-    fuzz_add_datagram(s, 8, 0, "t", "out timeout");
-    fuzz_add(s, 3, 0, "", 0);
-    fuzz_add_frame(s, 4, 0, OCM_JOIN, 2, "404");
-    fuzz_add(s, 1, 0, "", 0);
+    static const char say[] = "{'sender':'system','operation':6,'seq':0}\n{'message':'hi','id':1}\n"
+                              "{'message':'ho','id':2}\n";
+    static const struct { int what, who, kind; const char *text; } steps[] = {
+        {5, 1, FRAME, "010100r{'username':'a','password':'p','port':4001,'ocm':1}"},
+        {5, 3, FRAME, "010200r{'username':'b','password':'p','ocm':1}"},
+        {5, 0, FRAME, "010200r{'username':'c','password':'x'}"},
+        {5, 2, FRAME, "010300r{'password':'p'}"}, {14, 1, MESSAGE, say},
+        {14, 3, MESSAGE, "{'message':'yo','id':1}"}, {0, 0, MESSAGE, say},
+        {10, 1, DATAGRAM, "0101rt{'message':'hi'}"},
+        {14, 1, MESSAGE, "{'sender':'system','operation':2}"},
+        {2, 7, MESSAGE, "hello"}, {3, 7, MESSAGE, ""},
+        {4, 7, FRAME, "010202r{'status':200,'token':'t','ocm':1,'log':7,'seq':2,'idle':300}"},
+        {8, 7, DATAGRAM, "0101rt{'seq':1,'sender':'x','message':'hi','id':1}\n"
+                         "{'seq':3,'sender':'n','message':'hello','id':1}\n"
+                         "{'sender':'system','operation':6,'seq':9,'first':4,'id':1}"},
+        {8, 7, DATAGRAM, "0101rt{'sender':'system','operation':3,'reason':'timeout'}"},
+        {3, 7, MESSAGE, ""}, {4, 7, FRAME, "010202r{'status':404}"}, {1, 7, MESSAGE, ""}};
+    size_t i;
+    for (i = 0; i < COUNT(steps); i++)
+        fuzz_add(steps[i].what, steps[i].who, steps[i].kind, steps[i].text);
 }
 
 /* What a lying server might send: objects and answers with numbers that do not fit each other. */
-static void fuzz_script_lies(fuzz_script *s, uint32_t *state)
+static void fuzz_lies(uint32_t *state)
 {
     static const uint64_t numbers[] = {0, 1, 2, 3, 4, 5, 17, 63, 64, 65, 66, 67, 68, 128, 1000,
                                        OCM_INTEGER_MAX - 1, OCM_INTEGER_MAX, OCM_INTEGER_MAX + 1,
                                        UINT64_MAX};
     static const char *const objects[] = { /* the last three end or interrupt the session */
-        "%llu a: a", "%llu n: a #%llu", "status %llu %llu %llu", "refused %llu no",
-        "{\"sender\":\"n\",\"message\":\"b\",\"seq\":%llu,\"id\":%llu,\"first\":%llu}",
-        SES_SYSTEM "6,\"seq\":%llu,\"id\":%llu}", "%llu joined n", "%llu left a",
-        SES_SYSTEM "%llu,\"seq\":%llu}", "{\"seq\":%llu}", "", "{", "{}", "[]", "\"a\"", "null",
-        "\xff\xfe", "out stopping", "out timeout", "out whim"};
+        "{'sender':'a','message':'a','seq':%llu}",
+        "{'operation':%llu,'seq':%llu,'sender':'system'}",
+        "{'sender':'n','message':'a','seq':%llu,'id':%llu}", "{'seq':%llu}", "", "{", "{}", "[]",
+        "{'sender':'system','operation':6,'seq':%llu,'first':%llu,'id':%llu}", "'a'", "null",
+        "{'sender':'system','operation':6,'seq':%llu,'id':%llu}", "\xff\xfe",
+        "{'sender':'system','operation':4,'id':%llu,'message':'no'}",
+        "{'sender':'n','message':'b','seq':%llu,'id':%llu,'first':%llu}",
+        "{'sender':'system','operation':1,'seq':%llu,'username':'n'}",
+        "{'sender':'system','operation':2,'seq':%llu,'username':'a'}",
+        "{'sender':'system','operation':3,'reason':'stopping'}",
+        "{'sender':'system','operation':3,'reason':'timeout'}",
+        "{'sender':'system','operation':3,'reason':'whim'}"};
     static const char *const answers[] = { /* the first four are likely */
-        "200 t 5 3", "200 t 5 60", "200 t 6 3", "200 u 5 9", "200 t 5 0", "200 t", "404", "409",
-        "503", "401", "{}", "[]", "{\"status\":-1}", "{\"status\":200,\"token\":\"\"}",
-        "200 t 5 9007199254740991 0", "200 t 0 4 9007199254740991"};
+        "'status':200,'token':'t','ocm':1,'log':5,'seq':3",
+        "'status':200,'token':'t','ocm':1,'log':5,'seq':60",
+        "'status':200,'token':'t','ocm':1,'log':6,'seq':3",
+        "'status':200,'token':'u','ocm':1,'log':5,'seq':9",
+        "'status':200,'token':'t','ocm':1,'log':5,'seq':0", "'status':200,'token':'t'", "",
+        "'status':200,'token':'t','ocm':1,'log':5,'seq':9007199254740991,'idle':0",
+        "'status':200,'token':'t','ocm':1,'log':0,'seq':4,'idle':9007199254740991",
+        "'status':404", "'status':409", "'status':503", "'status':401", "'status':-1",
+        "'status':200,'token':''"};
     int steps = 200;
-    s->bytes[s->len++] = 2;
     while (steps--) {
         uint32_t what = dice(state) % 12, lines = dice(state) % 4 ? 1 : 1 + dice(state) % 12;
-        char payload[3000] = "";
-        if (what == 0) fuzz_add(s, 0, 0, payload, dice(state) % (dice(state) % 5 ? 5 : 250));
-        if (what == 1) fuzz_add(s, 0, dice(state) % 8 ? 0 : 7, "", 0);
-        if (what == 2) fuzz_add(s, dice(state) % 40 ? 2 : 1, 0, "a", 1);
-        if (what == 3) fuzz_add(s, 3, 0, "", 0);
+        char text[3000] = "";
+        if (what == 0)
+            fuzz_add(0, 0, MESSAGE, repeat(text, 'x', dice(state) % (dice(state) % 5 ? 3 : 100)));
+        if (what == 1) fuzz_add(0, 7, MESSAGE, "");
+        if (what == 2) fuzz_add(dice(state) % 40 ? 2 : 1, 7, MESSAGE, "a");
+        if (what == 3) fuzz_add(3, 7, MESSAGE, "");
         if (what == 3)
-            fuzz_add_frame(s, 4, 0, OCM_JOIN, 2,
-                           answers[dice(state) % (dice(state) % 5 ? 4 : COUNT(answers))]);
+            sprintf(text, "010202r{%s}",
+                    answers[dice(state) % (dice(state) % 5 ? 4 : COUNT(answers))]);
+        if (what == 3) fuzz_add(4, 7, FRAME, text);
+        if (what > 3) strcpy(text, dice(state) % 20 ? "0101rt" : "0101ru");
         for (; what > 3 && lines; lines--) {
             size_t form = dice(state) % (COUNT(objects) - (dice(state) % 50 ? 3 : 0)), i;
             unsigned long long n[3];
             for (i = 0; i < 3; i++)
                 n[i] = dice(state) % 3 ? 3 + dice(state) % 80
                                        : numbers[dice(state) % COUNT(numbers)];
-            sprintf(payload + strlen(payload), objects[form], n[0], n[1], n[2]);
-            if (lines > 1) strcat(payload, " / ");
+            sprintf(text + strlen(text), objects[form], n[0], n[1], n[2]);
+            strcat(text, "\n");
         }
-        if (what > 3) fuzz_add_datagram(s, 8, 0, dice(state) % 20 ? "t" : "u", payload);
+        if (what > 3) fuzz_add(8, 7, DATAGRAM, text);
     }
 }
 
 /* A few thousand random changes of the corpus: what libFuzzer does for hours elsewhere. */
 static void test_fuzz(void)
 {
-    static fuzz_script s;
     uint32_t state = (uint32_t)seed * 2654435761u + 1;
     int round;
     for (round = 0; round < 6000; round++) {
         uint32_t changes = dice(&state) % 4;
-        s.len = 0;
-        if (round % 2) fuzz_script_registry(&s);
-        else if (round % 16) fuzz_script_session(&s);
-        else fuzz_script_lies(&s, &state);
-        while (changes--) s.bytes[dice(&state) % s.len] = (uint8_t)dice(&state);
-        fuzz(s.bytes, s.len);
-        s.bytes[0] = 0;
-        fuzz(s.bytes + (dice(&state) % s.len), 1);
-        fuzz_decoders(s.bytes + 4, s.len < 4096 ? s.len - 4 : 4096);
+        fuzz_len = 0;
+        if (round % 8) fuzz_chat();
+        else fuzz_lies(&state);
+        while (changes--) fuzz_script[dice(&state) % fuzz_len] = (uint8_t)dice(&state);
+        fuzz(fuzz_script, fuzz_len);
     }
 }
 
 /* `./test corpus DIR`. */
 static int fuzz_corpus(const char *dir)
 {
-    static const char *const names[] = {"registry", "frame", "session"};
-    static fuzz_script s;
+    uint32_t state = 1;
     int i;
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 2; i++) {
         char path[1024];
         FILE *f;
-        s.len = 0;
-        if (i < 2) fuzz_script_registry(&s);
-        else fuzz_script_session(&s);
-        if (i == 1) s.bytes[0] = 0;
-        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        fuzz_len = 0;
+        if (i) fuzz_lies(&state);
+        else fuzz_chat();
+        snprintf(path, sizeof path, "%s/%s", dir, i ? "lies" : "chat");
         f = fopen(path, "wb");
-        if (!f || fwrite(s.bytes, 1, s.len, f) != s.len || fclose(f) != 0) return 1;
+        if (!f || fwrite(fuzz_script, 1, fuzz_len, f) != fuzz_len || fclose(f) != 0) return 1;
     }
     return 0;
 }
