@@ -100,6 +100,18 @@ static const char *repeat(char *out, char c, size_t n)
     return out;
 }
 
+/* Copies the next part of a text, up to a separator or its end; 0 if there is none. */
+static int next_part(const char **text, const char *separator, char *out)
+{
+    const char *end = strstr(*text, separator);
+    size_t len = end ? (size_t)(end - *text) : strlen(*text);
+    if (**text == 0) return 0;
+    memcpy(out, *text, len);
+    out[len] = 0;
+    *text += len + (end ? strlen(separator) : 0);
+    return 1;
+}
+
 /* A random number: the same ones for the same seed. */
 static uint32_t dice(uint32_t *state)
 {
@@ -1518,9 +1530,9 @@ static void reg_step(char *line)
 }
 
 /* Writes a step out: ` and ^, x{300}, and # for a number. */
-static void reg_write_out(const char *at, const char *end, int number, char *out)
+static void reg_write_out(const char *at, int number, char *out)
 {
-    for (; at < end; at++) {
+    for (; *at; at++) {
         if (*at == '{' && at[1] >= '0' && at[1] <= '9') {
             int count = atoi(at + 1) - 1;
             if (count < 0) out--;
@@ -1540,28 +1552,22 @@ __attribute__((format(printf, 1, 2)))
 #endif
 static void reg_run(const char *format, ...)
 {
-    static char script[REG_SCRIPT], line[REG_SCRIPT];
-    const char *outer = row;
-    char *at = script, *end, *step, *next, shown[200];
+    static char script[REG_SCRIPT], line[REG_SCRIPT], step[REG_SCRIPT], written[REG_SCRIPT];
+    const char *outer = row, *lines = script, *steps;
+    char shown[200];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(script, sizeof script, format, arguments);
     va_end(arguments);
-    for (; *at; at = end + (*end != 0)) {
-        int times = 1, i;
-        end = at + strcspn(at, "\n");
-        sprintf(shown, "%.90s: %.*s", outer, (int)(end - at < 90 ? end - at : 90), at);
+    while (next_part(&lines, "\n", line)) {
+        int times = atoi(line), i;
+        const char *first = times ? strstr(line, "times ") + 6 : line;
+        sprintf(shown, "%.90s: %.90s", outer, line);
         row = shown;
-        if (sscanf(at, "%d times ", &times) == 1 && strncmp(strchr(at, ' '), " times ", 7) == 0)
-            at = strchr(at, ' ') + 7;
-        else times = 1;
-        for (i = 0; i < times && broken < 10; i++)
-            for (step = at; step < end; step = next) {
-                next = strstr(step, " & ");
-                if (!next || next > end) next = end;
-                reg_write_out(step, next, 1000 + i, line);
-                reg_step(line);
-                if (next < end) next += 3;
+        for (i = 0; i < (times ? times : 1) && broken < 10; i++)
+            for (steps = first; next_part(&steps, " & ", step);) {
+                reg_write_out(step, 1000 + i, written);
+                reg_step(written);
             }
         row = outer;
     }
@@ -2164,7 +2170,7 @@ static void test_list_cut(void)
                 size_t left = want - total - last;
                 line = left == 0 || left >= 500 ? last : left > 250 ? left / 2 : left;
                 memset(eve->name, 'r', sizeof eve->name);
-                eve->name[sprintf(eve->name, "%05u", i)] = 'r';
+                eve->name[sprintf(eve->name, "r%05u", i)] = 'r';
                 eve->name[line - around] = 0;
                 reg_run(members ? "%s join lobby json" : "%s create %s json", eve->name, eve->name);
                 reg_drain_unseen();
@@ -2937,18 +2943,18 @@ typedef struct ses_play {
 /* One object, or several with " / " between them, as lines of JSON. */
 static void ses_json(char *out, const char *text)
 {
-    const char *more = strstr(text, " / ");
-    char line[OCM_DATAGRAM_MAX] = "", f[5][256];
+    char line[OCM_DATAGRAM_MAX], f[5][256];
     size_t i;
-    memcpy(line, text, more ? (size_t)(more - text) : strlen(text));
-    strcpy(out, line);
-    for (i = 0; i < COUNT(ses_forms) && !strchr("{[\"", *line); i++) {
-        if (sscanf(line, ses_forms[i].form, f[0], f[1], f[2], f[3], f[4]) != ses_forms[i].fields)
-            continue;
-        sprintf(out, ses_forms[i].json, f[0], f[1], f[2], f[3], f[4]);
-        break;
+    for (*out = 0; next_part(&text, " / ", line); strcat(out, *text ? "\n" : "")) {
+        char *at = strcpy(out + strlen(out), line);
+        for (i = 0; i < COUNT(ses_forms) && !strchr("{[\"", *line); i++) {
+            if (sscanf(line, ses_forms[i].form, f[0], f[1], f[2], f[3], f[4]) !=
+                ses_forms[i].fields)
+                continue;
+            sprintf(at, ses_forms[i].json, f[0], f[1], f[2], f[3], f[4]);
+            break;
+        }
     }
-    if (more) ses_json(strcat(out, "\n") + strlen(out), more + 3);
 }
 
 /* Both frames of an answer, in pieces that do not end where they end. */
@@ -3070,15 +3076,11 @@ static void ses_input(ses_play *p, char *input)
 /* The objects that a session should send stand in the script in their short forms. */
 static void ses_expected(char *out, const char *text)
 {
-    for (*out = 0; *text;) {
-        const char *end = strstr(text, "; ");
-        char part[8192] = "", *send;
-        memcpy(part, text, end ? (size_t)(end - text) : strlen(text));
-        send = strstr(part, "send ");
+    char part[8192];
+    for (*out = 0; next_part(&text, "; ", part); strcat(out, *text ? "; " : "")) {
+        const char *send = strstr(part, "send ");
         strcat(out, part);
         if (send) ses_json(out + strlen(out) - strlen(send + 5), send + 5);
-        if (end) strcat(out, "; ");
-        text += end ? (size_t)(end - text) + 2 : strlen(text);
     }
 }
 
@@ -3102,18 +3104,13 @@ static void ses_step(ses_play *p, char *step)
 static ses_play *ses_begin(const char *script)
 {
     ses_play *p = (ses_play *)allocate(sizeof *p);
+    char step[8192];
     p->s = (ocm_session *)allocate(sizeof *p->s);
     memset((void *)p->s, 0xA5, sizeof *p->s);
     p->now = 1000;
     p->until = UINT64_MAX;
     strcpy(p->token, "t1");
-    while (*script) {
-        const char *end = strstr(script, " | ");
-        char step[8192] = "";
-        memcpy(step, script, end ? (size_t)(end - script) : strlen(script));
-        ses_step(p, step);
-        script += end ? (size_t)(end - script) + 3 : strlen(script);
-    }
+    while (next_part(&script, " | ", step)) ses_step(p, step);
     return p;
 }
 
@@ -4049,13 +4046,8 @@ static void net_step(net_world *w, const char *step)
 
 static void net_script(net_world *w, const char *script)
 {
-    while (*script) {
-        size_t len = strcspn(script, ";");
-        char step[80] = "";
-        if (CHECK(len < sizeof step)) memcpy(step, script, len);
-        net_step(w, step);
-        script += len + strspn(script + len, "; ");
-    }
+    char step[600];
+    while (next_part(&script, "; ", step)) net_step(w, step);
 }
 
 #define NET_FIVE(lost, messages) \
