@@ -1074,8 +1074,8 @@ static int reg_answered(reg_person *p, int status)
             : status == 409 ? (op == OCM_CREATE ? 1 : 6) : status == 503 ? 5 : 4;
     char done[256];
     const char *payload, *token;
-    if (p->status != status) return 0;
-    if (op == OCM_LIST && good) return reg_read_frame(p, op, OCM_STATE_COMPLETE, "", "*") != NULL;
+    if (op == OCM_LIST && good)
+        return p->status == 200 && reg_read_frame(p, op, OCM_STATE_COMPLETE, "", "*") != NULL;
     if (!json) {
         CHECK(p->io.until == reg_now + 100);
         reg_now += 99;
@@ -1344,18 +1344,14 @@ static void reg_expect(char *item)
     } while (seq++ < last && l);
 }
 
-static void reg_expect_all(char *items)
+static void reg_expect_all(const char *items)
 {
-    char *end;
+    char item[REG_SCRIPT];
     size_t i;
-    int quoted, all = 1;
-    for (; *items; items = end) {
-        while (*items == ' ') items++;
-        for (end = items, quoted = 0; *end && (quoted || *end != ','); end++)
-            quoted ^= *end == '\'';
-        if (*end) *end++ = 0;
-        if (*items == '*') all = 0;
-        else if (*items) reg_expect(items);
+    int all = 1;
+    while (next_part(&items, ", ", item)) {
+        if (*item == '*') all = 0;
+        else reg_expect(item);
     }
     for (i = 0; all && i < reg_line_count; i++)
         if (!CHECK(reg_lines[i].read))
@@ -1419,7 +1415,7 @@ static void reg_enter(reg_person *p, const char *verb, char *s)
     else if (asks && equals)
         reg_sees(p, equals + 2);
     if (asks) return;
-    CHECK(reg_answered(p, status));
+    CHECK(p->status == status && reg_answered(p, status));
     CHECK(p->answers == 1 && p->len == 0);
     sprintf(logged, "%s/%s", status == 400 ? "" : room, status == 400 ? "" : p->name);
     if (!strstr(more, "username")) CHECK(strcmp(p->logged, logged) == 0);
@@ -1526,7 +1522,7 @@ static void reg_step(char *line)
     CHECK(got < 0 || got == counts || reg_lenient);
     if (!arrow) return;
     reg_drain();
-    reg_expect_all(arrow + 3);
+    reg_expect_all(arrow + 3 + (arrow[3] == ' '));
 }
 
 /* Writes a step out: ` and ^, x{300}, and # for a number. */
@@ -1573,25 +1569,22 @@ static void reg_run(const char *format, ...)
     }
 }
 
-/* Copies a script with the k-th of every list; how many the longest has. */
+/* Copies a script with the k-th of every list, a shorter one again from its beginning; how many the
+   longest has. */
 static int reg_choose(const char *script, int k, char *out)
 {
-    int most = 1, i;
+    int most = 1, count, i;
     for (; *script; script++) {
-        size_t len = strcspn(script, "]");
-        const char *at = script + 1;
-        if (*script != '[' || !memchr(script, '|', len)) {
+        const char *end = strchr(script, ']'), *at;
+        for (at = script, count = 1; end && at < end; at++) count += *at == '|';
+        if (*script != '[' || count < 2) {
             *out++ = *script;
             continue;
         }
-        for (i = 0; *at; i++, at++) {
-            const char *end = at + strcspn(at, "|]");
-            if (i == k) out += sprintf(out, "%.*s", (int)(end - at), at);
-            at = end;
-            if (*at == ']') break;
-        }
-        if (i + 1 > most) most = i + 1;
-        script = at;
+        for (at = script + 1, i = k % count; i > 0; i--) at = strchr(at, '|') + 1;
+        out += sprintf(out, "%.*s", (int)strcspn(at, "|]"), at);
+        if (count > most) most = count;
+        script = end;
     }
     *out = 0;
     return most;
@@ -1648,6 +1641,18 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "alice: hi -> lena, tom, sam\nlena ping -> *\nlena hangs\nalice: hi -> lena, tom, sam\n"
      "lena: hi -> alice, lena, tom, sam\ncount members 4\nlena returns lobby same\n"
      "!lena ping ->\nlena host 30\nalice: hi -> lena, tom, sam\ncount members 4"},
+    /* A place that was kept, or made, is gone before its answer is out: its 10 s are over. Somebody
+       else may be in it. What a stranger gets, for whom it was, does not matter. */
+    {"an answer too late", {.rooms = 1, .members = 4, .origin_joins = OCM_UNLIMITED},
+     "alice create lobby json\ncrowd 1 lobby 0 = 200\n[|lena join lobby json1\nwait 5000\n]"
+     "lena tcp 77\nlena opens\nlena takes 20\n"
+     "lena asks join lobby json1 {`username`:`lena`,`ocm`:1[|,`token`:`$t`]}\n"
+     "wait [9999|4999]\nalice ping -> *\ncount members 3\nwait 1\n"
+     "[pull 1|pull 1|drain -> *\ntom join lobby json|drain -> *\ntom join lobby json]\n"
+     "lena takes 9999\nlena [hangs|hangs|hangs|hangs|bytes|bytes|bytes|bytes]\n"
+     "count members [2|2|3|3]\ndrain -> *\n"
+     "[||alice: hi -> tom\ntom: ho -> alice|alice: hi -> tom\ntom: ho -> alice]\n"
+     "lena join lobby json1\ncount members [3|3|4|4]"},
     /* 5 minutes before and between requests, 10 s from the first byte of one */
     {"silence", {0},
      "bob opens\nbob due 300000\nwait 299999\nbob sees 0 open\n"
@@ -2098,10 +2103,8 @@ static void test_requests_in_pieces(void)
             CHECK(bob->answers == (done >= end[0]) + (done >= end[1]));
         }
         bob->op = 9;
-        bob->status = 400;
         CHECK(reg_answered(bob, 400));
         bob->op = OCM_CREATE;
-        bob->status = 201;
         CHECK(reg_answered(bob, 201) && bob->len == 0 && reg_counts->rooms == 1);
         reg_run("bob leaves -> bob out left\ncount rooms 0");
     }
@@ -2112,39 +2115,6 @@ static void test_requests_in_pieces(void)
     ocm_conn_sent(bob->conn, bob->io.send.len);
     reg_run("wait 5000\nbob hangs\nwait 299999 -> *\ncount members 1"); /* the answer is out */
     reg_end();
-}
-
-/* A place that was kept, or made, is gone before its answer is out; somebody else may be in it. */
-static void test_answer_too_late(void)
-{
-    ocm_event ev;
-    int i;
-    for (i = 0; i < 8; i++) {
-        const int returns = i & 1, reused = i & 2, hangs_up = i & 4;
-        reg_person *lena;
-        REG(.rooms = 1, .members = 3, .origin_joins = OCM_UNLIMITED);
-        reg_run("alice create lobby json\n%s", returns ? "lena join lobby json1\nwait 5000" : "");
-        lena = reg_who("lena");
-        reg_run("lena host 77\nlena opens\nlena takes 20\nlena asks join lobby json1 "
-                "{`username`:`lena`,`ocm`:1,`token`:`%s`}", lena->token);
-        CHECK(lena->status == 200 && lena->len == 20);
-        reg_now += returns ? 4999 : 9999;
-        reg_run("alice ping");
-        reg_drain_unseen();
-        CHECK(reg_counts->members == 2);
-        reg_now += 1; /* a member of level 1 that has not spoken is out */
-        if (reused) reg_drain_unseen();
-        else ocm_registry_next(reg_g, reg_now, &ev);
-        if (reused) reg_run("tom join lobby json");
-        lena->bite = SIZE_MAX;
-        if (hangs_up) reg_hang_up(lena);
-        else reg_pump(lena);
-        CHECK(reg_counts->members == (reused ? 2u : 1u));
-        reg_drain_unseen();
-        if (reused) reg_run("alice: hi -> tom\ntom: ho -> alice");
-        reg_run("lena join lobby json1\ncount members %d", reused ? 3 : 2);
-        reg_end();
-    }
 }
 
 /* A list of rooms, or of members, that comes to about 64 KiB, with its last line or without: it is
@@ -2255,7 +2225,8 @@ static void test_batches(void)
     CHECK(n >= 6 && n <= 8);
     for (i = 0; i + 1 < n; i++)
         CHECK(len[i] == OCM_BATCH_MAX || len[i] > 2000 || len[i + 1] > 2000);
-    reg_run("drain -> lena 'tom: w{50}' 5..34, lena 'tom: l{2000}' 35, lena 'tom: w{50}' 36..64,*");
+    reg_run("drain -> lena 'tom: w{50}' 5..34, lena 'tom: l{2000}' 35, "
+            "lena 'tom: w{50}' 36..64, *");
     reg_end();
     for (chars = 1600; chars < 2200; chars++) { /* an entry more, or a status, fits or does not */
         size_t whole = (size_t)2 + strlen("lobby") + OCM_TOKEN_LEN;
@@ -2878,9 +2849,8 @@ static void test_hostile(void)
 
 #define REGISTRY_TESTS \
     {"scripts", test_scripts}, {"clock", test_clock}, \
-    {"requests_in_pieces", test_requests_in_pieces}, {"answer_too_late", test_answer_too_late}, \
-    {"list_cut", test_list_cut}, {"failed_later", test_failed_later}, \
-    {"fairness", test_fairness}, {"batches", test_batches}, \
+    {"requests_in_pieces", test_requests_in_pieces}, {"list_cut", test_list_cut}, \
+    {"failed_later", test_failed_later}, {"fairness", test_fairness}, {"batches", test_batches}, \
     {"overwritten", test_overwritten}, {"nothing_is_overwritten", test_nothing_is_overwritten}, \
     {"numbers", test_numbers}, {"seed", test_seed}, {"until", test_until}, {"many", test_many}, \
     {"hostile", test_hostile}, {"storm", test_storm}
