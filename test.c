@@ -112,8 +112,9 @@ static int next_part(const char **text, const char *separator, char *out)
     return 1;
 }
 
-/* A script that has [a|b] is played once with a and once with b; several such lists go together, a
-   shorter one again from its beginning. Copies it with the k-th of each; how many the longest has. */
+/* A script that has [a|b] is played once with a and once with b; several such lists go together,
+   a shorter one again from its beginning. Copies it with the k-th of each; how many the longest
+   has. */
 static int choose(const char *script, int k, char *out)
 {
     int most = 1, count, i;
@@ -3078,8 +3079,9 @@ static void ses_end(ses_play *p)
     " entered 201; send at 0 | status 1 1 0 / 1 joined bob | "
 #define SES_SAID SES_IN "say a -> send a #1 | "
 #define SES_OUT(reason) "out " reason " -> outage bye; connect | up -> join t1 | "
-#define SES_SILENT SES_IN "+25000 -> send at 3 | +10000 -> @300 send at 3; @900 send at 3;" \
-    " @2100 send at 3; @4500 send at 3; @6900 send at 3; @9300 send at 3; outage; connect | "
+#define SES_REPEATS(what) "+10000 -> @300 send " what "; @900 send " what "; @2100 send " what \
+    "; @4500 send " what "; @6900 send " what "; @9300 send " what "; "
+#define SES_SILENT SES_IN "+25000 -> send at 3 | " SES_REPEATS("at 3") "outage; connect | "
 #define SES_LEVEL_0 SES_ASK "answer 200 t1 -> disconnect; entered 200 | "
 #define SES_TRY(ms) "+" ms " -> connect | up -> join t1 | answer [404|409|503] -> disconnect"
 
@@ -3197,17 +3199,15 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " status 1 1 0 | +[1000|24666|25000|25000|25000] -> send at 1 | status 1 1 0 |"
      " +[1000|24666|25000|25000|25000] -> send at 1"},
     /* coming back */
-    {"silence: a datagram ends the attempt", SES_SILENT "~up | status 3 1 0 -> disconnect; back | up |"
-     " answer 404 | +24300 -> send at 3"},
+    {"silence: a datagram ends the attempt", SES_SILENT "~up |"
+     " status 3 1 0 -> disconnect; back | up | answer 404 | +24300 -> send at 3"},
     {"the pauses start over", SES_IN SES_OUT("stopping") "down -> disconnect | +1000 -> connect |"
      " up -> join t1 | answer 200 t2 5 3 -> disconnect; send at 3 | status 3 1 0 -> back |"
      " out stopping -> outage bye; connect | down -> disconnect | +1000 -> connect"},
     {"a removal is no sign of life", SES_SILENT "out stopping -> disconnect | +1000 -> connect"},
     {"the minute of refusals starts over", SES_SILENT "up -> join t1 | answer 503 -> disconnect |"
-     " status 3 1 0 -> back | +24300 -> send at 3 |"
-     " +10000 -> @300 send at 3; @900 send at 3; @2100 send at 3; @4500 send at 3; @6900 send at 3;"
-     " @9300 send at 3; outage; connect | up -> join t1 | +4000 answer 503 -> disconnect |"
-     " +1000 -> connect"},
+     " status 3 1 0 -> back | +24300 -> send at 3 | " SES_REPEATS("at 3") "outage; connect |"
+     " up -> join t1 | +4000 answer 503 -> disconnect | +1000 -> connect"},
     {"timeout", SES_IN "+10001 " SES_OUT("timeout") "answer 200 t1 5 3 -> disconnect; send at 3"},
     {"new token, same log", SES_SAID "say b | " SES_OUT("unreachable")
      "answer 200 t2 5 6 -> disconnect; send at 3 | say c | @t1 4 ann: wrong -> ignored |"
@@ -3261,9 +3261,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " @600 send leave bob | out left -> end left 0 bye"},
     {"with a fate", SES_SAID "leave | +200 4 bob: a #1 -> own bob: a; send leave bob |"
      " out left -> end left 0 bye"},
-    {"without a fate", SES_SAID "leave | +10000 -> @300 send at 3 / a #1; @900 send at 3 / a #1;"
-     " @2100 send at 3 / a #1; @4500 send at 3 / a #1; @6900 send at 3 / a #1;"
-     " @9300 send at 3 / a #1; send leave bob | out left -> unknown a; end left 1 bye"},
+    {"without a fate", SES_SAID "leave | " SES_REPEATS("at 3 / a #1") "send leave bob |"
+     " out left -> unknown a; end left 1 bye"},
     {"without a server", SES_IN SES_OUT("stopping") "leave -> disconnect; end unconfirmed 0"},
     {"for an unknown reason", SES_IN "out whim -> end removed 0 bye"},
     /* a server that knows nothing of level 1 */
@@ -3984,9 +3983,6 @@ static void net_script(net_world *w, const char *script)
 #define NET_FIVE(lost, messages) \
     "net " lost " 1 100; crowd 5 2000; talk ? " messages " 200 10; wait 5000; "
 #define NET_ALL "; told * entered 1; rooms 1; members 5"
-#define NET_NO_UDP(way) \
-    way "; wait 500; talk 1 3 100 10; wait 60000; told 1 no-udp 1; told 1 back 0; heal 1;" \
-        " wait 60000; told 1 back 1; done 0"
 
 /* Bytes of the log, with how many seeds (the tests take a tenth of them), and what happens. */
 static const struct { uint32_t log; unsigned long seeds; const char *script; } net_scripts[] = {
@@ -3998,29 +3994,22 @@ static const struct { uint32_t log; unsigned long seeds; const char *script; } n
     {0, 20, "net 30 0 0 250; crowd 6 2000; talk * 100 200 40; done 12000; median 1000"},
     {0, 30, "net 0 0 20 120; crowd 2 2000; talk * 100 0 40; done 2000; median 2000"},
     /* a quiet room, and the datagram lost that carries a message up, or down */
-    {0, 30, "net 0 0 20 120; crowd 3 2000; wait 60000; cut 1 up; talk 1 1 10 10; wait 250; heal 1;"
-     " done 3700"},
-    {0, 30, "net 0 0 20 120; crowd 3 2000; wait 60000; cut 2 down; talk 1 1 10 10; wait 250;"
-     " heal 2; done 3700"},
+    {0, 30, "net 0 0 20 120; crowd 3 2000; wait 60000; cut [1 up|2 down]; talk 1 1 10 10; wait 250;"
+     " heal [1|2]; done 3700"},
     /* outages */
-    {0, 30, NET_FIVE("0 0", "65") "cut * all; wait 5000; heal *; done 5000; told * outage 0"
+    {0, 30, NET_FIVE("0 0", "[65|340]") "cut * all; wait [5000|60000]; heal *; done 5000;"
+     " told * outage [0|1]" NET_ALL},
+    {0, 30, NET_FIVE("30 10", "[65|340]") "cut * all; wait [5000|60000]; heal *; done 35000"
      NET_ALL},
-    {0, 30, NET_FIVE("0 0", "340") "cut * all; wait 60000; heal *; done 5000; told * outage 1"
-     NET_ALL},
-    {0, 30, NET_FIVE("30 10", "65") "cut * all; wait 5000; heal *; done 35000" NET_ALL},
-    {0, 30, NET_FIVE("30 10", "340") "cut * all; wait 60000; heal *; done 35000" NET_ALL},
     /* another port; another address */
-    {0, 30, NET_FIVE("5 1", "140") "move 0; done 35000" NET_ALL},
-    {0, 30, NET_FIVE("0 0", "140") "move 3; done 5000; told * outage 0" NET_ALL},
-    {0, 30, NET_FIVE("5 1", "140") "move 0 1; done 35000" NET_ALL},
-    {0, 30, NET_FIVE("0 0", "140") "move 3 1; done 5000; told 0 outage 0; told 3 outage 1" NET_ALL},
-    /* the server is killed, or stops, and is started again */
-    {0, 30, NET_FIVE("0 0", "115") "kill; wait 15000; start; done 5000; told * outage 1" NET_ALL},
-    {0, 30, NET_FIVE("0 0", "540") "kill; wait 100000; start; done 5000; told * outage 1" NET_ALL},
-    {0, 30, NET_FIVE("10 3", "1540") "kill; wait 300000; start; done 35000" NET_ALL},
-    {0, 30, NET_FIVE("0 0", "50") "stop; kill; wait 2000; start; done 5000; told * outage 1"
+    {0, 30, NET_FIVE("5 1", "140") "move 0[| 1]; done 35000" NET_ALL},
+    {0, 30, NET_FIVE("0 0", "140") "move 3[| 1]; done 5000; told 0 outage 0; told 3 outage [0|1]"
      NET_ALL},
-    {0, 30, NET_FIVE("10 3", "190") "stop; kill; wait 30000; start; done 35000" NET_ALL},
+    /* the server is killed, or stops, and is started again */
+    {0, 30, NET_FIVE("0 0", "[115|540|50]") "[||stop; ]kill; wait [15000|100000|2000]; start;"
+     " done 5000; told * outage 1" NET_ALL},
+    {0, 30, NET_FIVE("10 3", "[1540|190]") "[|stop; ]kill; wait [300000|30000]; start; done 35000"
+     NET_ALL},
     /* away longer than the log lasts: what is lost is told once; one's own message that the server
        took counts as delivered, though one never read it */
     {65536, 30, "net 0 0 1 50; crowd 3 2000; talk 0 10 100 500; wait 5000; cut 1 down;"
@@ -4032,9 +4021,9 @@ static const struct { uint32_t log; unsigned long seeds; const char *script; } n
      " wait 1000; cut 1 all; talk 0 100 300 10; wait 400000; rooms 1; members 2; heal 1; done 5000;"
      " told 1 outage 1; told 1 entered 1; told 0 left 1"},
     /* TCP works and UDP does not: later on, from the start, or only up */
-    {0, 10, "net 0 0 1 100; crowd 2 2000; " NET_NO_UDP("cut 1 udp")},
-    {0, 10, "net 0 0 1 100; crowd 2 2000; leave 1; wait 2000; " NET_NO_UDP("cut 1 udp; join 1")},
-    {0, 10, "net 0 0 1 100; crowd 2 2000; leave 1; wait 2000; " NET_NO_UDP("cut 1 up; join 1")},
+    {0, 10, "net 0 0 1 100; crowd 2 2000; [|leave 1; wait 2000; |leave 1; wait 2000; ]"
+     "[cut 1 udp|cut 1 udp; join 1|cut 1 up; join 1]; wait 500; talk 1 3 100 10; wait 60000;"
+     " told 1 no-udp 1; told 1 back 0; heal 1; wait 60000; told 1 back 1; done 0"},
     /* ten who join or create at once, and share one socket */
     {0, 100, "net 0 0 1 250; crowd 10; told * entered 1; rooms 1; members 10; net 10 10 1 250;"
      " talk ? 50 100 10; done 20000"},
@@ -4065,20 +4054,21 @@ static uint64_t net_hours = 20;        /* of the soak */
 
 static void test_net_scripts(void)
 {
-    unsigned long was = seed;
+    const unsigned long was = seed;
+    char chosen[600], shown[600];
     size_t i;
-    for (i = 0; i < COUNT(net_scripts); i++) {
-        for (; seed < was + net_scripts[i].seeds * net_percent / 100; seed++) {
-            char text[600];
-            net_world *w = net_open(net_scripts[i].log);
-            sprintf(text, "seed %lu: %.500s", seed, net_scripts[i].script);
-            row = text;
-            net_script(w, net_scripts[i].script);
-            net_close(w);
-            row = "";
-        }
-        seed = was;
-    }
+    int k, count;
+    for (i = 0; i < COUNT(net_scripts); i++)
+        for (k = 0, count = 1; k < count; k++, seed = was)
+            for (; seed < was + net_scripts[i].seeds * net_percent / 100; seed++) {
+                net_world *w = net_open(net_scripts[i].log);
+                count = choose(net_scripts[i].script, k, chosen);
+                sprintf(shown, "seed %lu: %.500s", seed, chosen);
+                row = shown;
+                net_script(w, chosen);
+                net_close(w);
+            }
+    row = "";
 }
 
 /* Six come and go, talk, move, and are cut off, for many simulated hours, while datagrams are lost,
