@@ -675,22 +675,21 @@ static void test_frame_lengths(void)
 {
     uint8_t header[OCM_HEADER_LEN];
     ocm_frame f;
-    int i, more;
-    for (i = 3; i < OCM_HEADER_LEN; i++)
-        for (more = 0; more < 2; more++) {
-            memset(header, 0, sizeof header);
-            memset(&f, 0, sizeof f);
-            header[0] = header[1] = header[2] = 9;
-            header[31] = (uint8_t)more;
-            header[i] = i == 30 ? 16 : 1;
-            CHECK(ocm_frame_decode(header, 31, OCM_PAYLOAD_MAX, &f) == 0);
-            CHECK(ocm_frame_decode(header, 32, OCM_PAYLOAD_MAX, &f) ==
-                  (i < 30 + more && i < 31 ? OCM_E_LARGE : 0));
-            CHECK(f.op == 9);
-            CHECK(f.state == 9);
-            CHECK(ocm_frame_decode(header, 32, OCM_LIST_MAX, &f) ==
-                  (i < 29 + more ? OCM_E_LARGE : 0));
-        }
+    int i;
+    for (i = 3; i < OCM_HEADER_LEN; i++) {
+        memset(header, 0, sizeof header);
+        memset(&f, 0, sizeof f);
+        header[1] = header[2] = 9;
+        header[i] = i == 30 ? 16 : 1;
+        CHECK(ocm_frame_decode(header, 31, OCM_PAYLOAD_MAX, &f) == 0);
+        CHECK(ocm_frame_decode(header, 32, OCM_PAYLOAD_MAX, &f) == (i < 30 ? OCM_E_LARGE : 0));
+        CHECK(ocm_frame_decode(header, 32, OCM_LIST_MAX, &f) == (i < 29 ? OCM_E_LARGE : 0));
+        CHECK(f.op == 9);
+        CHECK(f.state == 9);
+        header[31]++; /* one byte more than may be */
+        CHECK(ocm_frame_decode(header, 32, OCM_PAYLOAD_MAX, &f) == (i < 31 ? OCM_E_LARGE : 0));
+        CHECK(ocm_frame_decode(header, 32, OCM_LIST_MAX, &f) == (i < 30 ? OCM_E_LARGE : 0));
+    }
     memset(header, 0, sizeof header);
     CHECK(ocm_frame_decode(header, 32, 0, &f) == OCM_HEADER_LEN);
 }
@@ -810,7 +809,7 @@ static void test_pick(void)
        tom datagram $05$20lobby$thi         any datagram
        lena host 7, lena tcp 7, lena ip HEX from now on all it does, or only its connections, come
                                             from 10.0.0.7, or from that address
-       lena port 7, socket 2, scope 3       likewise; the port is that of its datagrams
+       lena port 7, lena socket 2           likewise; the port is that of its datagrams
        lena entered 5                       the seq in its last answer
        bob opens, bob hangs, bob ends       a connection; it breaks; bob sends nothing more on it
        bob asks join lobby json {} = 404    a request on the connection that there is
@@ -1274,6 +1273,17 @@ static reg_line *reg_next_line(const reg_person *p, int status)
     return NULL;
 }
 
+static const char *const reg_reasons[][2] = {
+    {"", ""}, {"left", "you left"}, {"host", "the host left"}, {"timeout", "timed out"},
+    {"unreachable", "you could not be reached"}, {"stopping", "the server is stopping"}};
+
+static int reg_reason(const char *key)
+{
+    int reason = 0;
+    while (strcmp(reg_reasons[reason][0], key) != 0) reason++;
+    return reason;
+}
+
 /* A message as that person gets it: of `who`, or with an operation about it, from the system (then
    text is a reason, and the words are the server's own). seq 0: any, or none. */
 static void reg_entry(const reg_person *p, int operation, const char *who, const char *text,
@@ -1281,15 +1291,9 @@ static void reg_entry(const reg_person *p, int operation, const char *who, const
 {
     static const char *const words[] = {"", " joined", " left*", "You have been disconnected: ",
                                         "*"};
-    static const char *const whys[][2] = {
-        {"left", "you left"}, {"host", "the host left"}, {"timeout", "timed out"},
-        {"unreachable", "you could not be reached"}, {"stopping", "the server is stopping"}};
     static char json[16384], name[1024];
     const char *about = operation == OCM_OP_JOINED || operation == OCM_OP_LEFT ? who : "";
-    const char *why = "";
-    size_t i;
-    for (i = 0; i < COUNT(whys) && operation == OCM_OP_REMOVED; i++)
-        if (strcmp(text, whys[i][0]) == 0) why = whys[i][1];
+    const char *why = operation == OCM_OP_REMOVED ? reg_reasons[reg_reason(text)][1] : "";
     if (!reg_json(p)) {
         if (operation) sprintf(out, "system: %s%s%s", about, words[operation], why);
         else sprintf(out, "%s: %s", who, text);
@@ -1321,7 +1325,6 @@ static char *reg_word(char **s)
 /* One thing that somebody is to get, as listed after the arrow. */
 static void reg_expect(char *item)
 {
-    static const char *const reasons[] = {"", "left", "host", "timeout", "unreachable", "stopping"};
     static char pattern[REG_SCRIPT];
     const reg_person *p = reg_who(reg_word(&item));
     const char *who = p->name, *text = item + 4;
@@ -1334,7 +1337,7 @@ static void reg_expect(char *item)
     }
     if (strncmp(item, "out ", 4) == 0) {
         operation = OCM_OP_REMOVED;
-        while (strcmp(reasons[reason], text) != 0) reason++;
+        reason = reg_reason(text);
     } else if (strncmp(item, "refused", 7) == 0) {
         operation = OCM_OP_NOTICE;
         sscanf(item, "refused %llu", &id);
@@ -1470,7 +1473,6 @@ static int reg_act(reg_person *p, char *line)
     else if (strcmp(verb, "sees") == 0) reg_sees(p, line);
     else if (strcmp(verb, "socket") == 0) p->at.socket = p->at.local[3] = (uint8_t)atoi(line);
     else if (strcmp(verb, "port") == 0) p->at.port = (uint16_t)atoi(line);
-    else if (strcmp(verb, "scope") == 0) p->at.scope = p->tcp.scope = (uint32_t)atoi(line);
     else if (strcmp(verb, "ip") == 0) memcpy(p->tcp.ip, p->at.ip, 16);
     else if (strcmp(verb, "tcp") == 0) p->tcp = reg_host(atoi(line), p->tcp.port);
     else if (strcmp(verb, "host") == 0) p->at = p->tcp = reg_host(atoi(line), p->tcp.port);
@@ -1851,9 +1853,6 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
     {"long and fast", {.rate = 1}, /* dropped before anyone looks how long it is */
      "alice create lobby json1\nalice at 1 -> *\nalice raw x{4058} -> alice refused\n"
      "5 times alice raw x{4058}\nwait 999 ->"},
-    {"fast", {.rate = 1},
-     "alice create lobby json\nbob join lobby json -> *\nbob: 1 -> alice 3\nbob: 2 -> alice 4\n"
-     "bob: 3 -> bob refused\nbob ping ->\ncount rejected 1"},
     {"strangers", {0},
      FOUR "olaf create other text\ntom datagram $05$20lobby$thi\ntom port 5555\n"
      "tom datagram $05$20lobby$thi\ndrain -> alice 'tom: hi' 5, alice 'tom: hi' 6, "
@@ -1868,14 +1867,7 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "alice create lobby json\nbob join lobby json `ip`:`10.9.9.9`,`port`:7000\nbob port 7000\n"
      "drain -> alice +bob 2\nalice: one -> bob 3\nbob port 7777\nbob ping\nalice: two -> bob 4\n"
      "bob socket 5\nbob ping\nalice: three -> bob 5\nbob host 9\n!bob ping\nbob host 2\n"
-     "bob port 7777\nbob socket 5\nalice: four -> bob 6\n"
-     "carl ip 00000000000000000000ffff7f000001\ncarl create other text\n" /* loopback is one host */
-     "carl ip 00000000000000000000000000000001\ncarl ping ->\n"
-     "carl ip 00000000000000000000ffff7f050607\ncarl ping ->\n"
-     "carl ip 0000000000000000000000007f000001\n!carl ping ->\n"
-     "carl ip fe800000000000000000000000000001\n!carl ping ->\n"
-     "dora ip fe800000000000000000000000000001\ndora scope 2\ndora create third text\n"
-     "dora ping ->\ndora scope 3\n!dora ping ->"},
+     "bob port 7777\nbob socket 5\nalice: four -> bob 6"},
 
     /* ---- Limits ---- */
     {"slots", {.rooms = 2, .members = 3, .origin_size = 3},
@@ -2365,7 +2357,7 @@ typedef struct storm_entry {
 
 typedef struct storm_life { /* a room, until its last member is told of its end */
     int used, open, name;
-    unsigned seq, said, checked, left, left_told; /* entries in the log; accepted; compared */
+    unsigned seq, said, checked, left; /* entries in the log; accepted; compared; left */
     unsigned expected[STORM_LOG];                 /* the numbers in what was accepted */
     storm_entry entry[STORM_LOG + 1];
 } storm_life;
@@ -2452,8 +2444,8 @@ static void storm_read_log(storm_life *l, const char *line)
     sprintf(e->who, "%.*s", OCM_S(e->operation ? n.username : n.sender));
     sprintf(e->text, "%.*s", OCM_S(n.text)); /* "n12 joined", or "x13 by n12 ..." */
     CHECK(e->operation || strncmp(strstr(e->text, "by ") + 3, e->who, strlen(e->who)) == 0);
-    if (e->operation == OCM_OP_LEFT) l->left_told++;
-    else CHECK(l->checked < l->said && l->expected[l->checked++] == strtoul(e->text + 1, NULL, 10));
+    if (e->operation != OCM_OP_LEFT)
+        CHECK(l->checked < l->said && l->expected[l->checked++] == strtoul(e->text + 1, NULL, 10));
 }
 
 /* A member hears what comes after its own notice; below level 1 nobody hears its own words. */
@@ -2519,7 +2511,8 @@ static void storm_settle(void)
     reg_forget();
     for (i = 0; i < STORM_LIVES; i++) {
         storm_life *l = &storm_lives[i];
-        CHECK(!l->used || (l->checked == l->said && (!l->open || l->left_told == l->left)));
+        CHECK(!l->used || l->checked == l->said);
+        CHECK(!l->open || l->seq == l->said + l->left);
         rooms += (uint32_t)l->open;
         l->used = l->open;
     }
