@@ -1898,10 +1898,10 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "alice create lobby json\n600 times crowd 1 lobby # = 503"},
     /* More origins than can be remembered: those that have members are not forgotten. */
     {"forgotten origins", {.members = 23, .origin_size = 2, .origin_joins = 1},
-     "alice create lobby json\n300 times tom host # & tom join lobby text -> * & tom leaves -> *\n"
+     "alice create lobby json\n300 times tom host # & tom join lobby json -> * & tom leaves -> *\n"
      "carol host 1000\ncarol join lobby text -> *\n15 times crowd 1 lobby # = 200\n"
      "carol leaves -> *\nwait 10000\n"
-     "300 times tom host # & tom join lobby text -> * & tom leaves -> *\n"
+     "300 times tom host # & tom join lobby json -> * & tom leaves -> *\n"
      "crowd 1 lobby 1000 = 200\ncrowd 1 lobby 1000 = 503"},
     /* A room of which 64 entries wait takes no more until it has caught up, and loses nothing. */
     {"a full room", {.rate = OCM_UNLIMITED},
@@ -2000,6 +2000,10 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "lena at 2 -> *\n50 times alice: hi\npull [0|0|1|1|31|31|32|32|33|33|100|100|700|700]\n"
      "[bob: hi|lena ping]\npull 65\n[bob: hi|lena ping]\npull 65\nfail lena\n"
      "drain -> [lena 'bob: hi' 3..4|lena status 2 1 0, lena status 2 1 0], *"},
+    {"a message among many statuses", {.members = 200},
+     "somebody join nowhere json1 = 404\nalice create big json\nbob create small json\n"
+     "lena join small json\ncrowd 100 big 0 = 200\ndrain -> *\nwait 3000\npull 1\n"
+     "bob: hi\npull 65\nfail lena\ndrain -> lena 'bob: hi' 3, *"},
     {"turns", {0},
      "alice create big json\nbob join big text\ncarl create small json\ndora join small text -> *\n"
      "40 times alice: x\ncarl: y\npull 32\nfail dora\npull 1\nfail nobody\ndrain -> bob **"},
@@ -3124,6 +3128,9 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"round trip, long", SES_SAID "+290 4 bob: a #1 -> own bob: a | say b -> send b #2 |"
      " +550 5 bob: b #2 -> own bob: b | say c -> send c #3 | +1100 -> send at 5 / c #3 |"
      " +2200 -> send at 5 / c #3 | +3000 -> send at 5 / c #3"},
+    {"round trip, not over an outage", SES_IN "+25000 -> send at 3 | " SES_OUT("stopping")
+     "+3000 ~answer 200 t1 5 3 | status 3 1 0 -> disconnect; back; send at 3 | say a -> send a #1 |"
+     " +300 -> send at 3 / a #1"},
     {"round trip of a position", SES_IN "4 ann: x -> ann: x | +2000 -> send at 4 |"
      " +250 status 4 1 0 | +4000 say a -> send a #1 | +500 -> send at 4 / a #1"},
     {"the timer starts over with an entry", SES_SAID "+900 -> @300 send at 3 / a #1;"
