@@ -32,20 +32,17 @@ QUICK EXAMPLE: two clients and a server in one program, which carries the bytes 
     {
         static ocm_session client[2];
         static ocm_conn conn[2];
-        ocm_addr at[2] = {{{0}, {0}, 0, 4000, 0}, {{0}, {0}, 0, 4001, 0}}; // only the ports differ
+        ocm_addr at[2] = {{{0}, {0}, 0, 4000, 0}, {{0}, {0}, 0, 4001, 1}}; // ports, sockets
         uint8_t seed[32] = {0};                                  // a real program: random bytes
         ocm_registry *server = ocm_registry_init(malloc(ocm_registry_size(NULL)), NULL, seed);
-        ocm_view room = ocm_text("lobby");
-        ocm_session_open(&client[0], OCM_CREATE, room, ocm_text("alice"), ocm_text(""));
-        ocm_session_open(&client[1], OCM_JOIN, room, ocm_text("bob"), ocm_text(""));
+        ocm_view room = ocm_text("lobby"), none = ocm_text("");
+        ocm_session_open(&client[0], OCM_CREATE, room, ocm_text("alice"), none);
+        ocm_session_open(&client[1], OCM_JOIN, room, ocm_text("bob"), none);
         ocm_session_say(&client[0], ocm_text("hello"));
         ocm_session_say(&client[1], ocm_text("hello, alice"));
-        for (uint64_t now = 0; now < 1000; now++) {
-            int i = now % 2;                                     // one client after the other
-            ocm_action a;
+        for (unsigned now = 0, i = 0; now < 1000; i = ++now % 2) { // one client, then the other
             ocm_io io;
-            ocm_event ev;
-            while (ocm_session_next(&client[i], now, &a)) {
+            for (ocm_action a; ocm_session_next(&client[i], now, &a);) {
                 ocm_view t = a.text;
                 if (a.kind == OCM_DO_CONNECT) ocm_conn_open(&conn[i], &at[i], now);
                 if (a.kind == OCM_DO_CONNECT)
@@ -53,14 +50,13 @@ QUICK EXAMPLE: two clients and a server in one program, which carries the bytes 
                 if (a.kind == OCM_DO_REQUEST) ocm_conn_received(&conn[i], t.ptr, t.len, now);
                 if (a.kind == OCM_DO_SEND) ocm_registry_datagram(server, t.ptr, t.len, &at[i], now);
                 if (a.kind == OCM_SHOW_MESSAGE)
-                    printf("client %d sees %.*s: %.*s\n", i, OCM_S(a.name), OCM_S(t));
+                    printf("client %u sees %.*s: %.*s\n", i, OCM_S(a.name), OCM_S(t));
             }
             ocm_conn_next(&conn[i], server, now, &io);
             if (io.send.len) ocm_session_received(&client[i], io.send.ptr, io.send.len, now);
             ocm_conn_sent(&conn[i], io.send.len);
-            while (ocm_registry_next(server, now, &ev))
-                ocm_session_datagram(&client[ev.to.port - 4000], ev.datagram.ptr, ev.datagram.len,
-                                     now);
+            for (ocm_event ev; ocm_registry_next(server, now, &ev);)
+                ocm_session_datagram(&client[ev.to.socket], ev.datagram.ptr, ev.datagram.len, now);
         }
     }
 
