@@ -2877,8 +2877,7 @@ static void ocmi_conn_answer(ocm_conn *c, ocm_registry *g, const ocm_request *q,
     OCM_ASSERT(!p.full && !o.full);
     c->out_len = o.len;
     c->later = g->now;
-    if (json) c->out_first = o.len;
-    else c->later += OCMI_PAUSE_MS;
+    if (!json) c->later += OCMI_PAUSE_MS;
     c->member = slot;
     c->serial = g->member[slot].serial;
     io->status = ocmi_decisions[decision].status;
@@ -3039,7 +3038,6 @@ OCM_API int ocm_session_open(ocm_session *s, int want, ocm_view room, ocm_view n
     s->op = want == OCM_CREATE ? OCM_CREATE : OCM_JOIN;
     s->may_create = want == OCM_JOIN_OR_CREATE;
     s->next = s->said_id = 1;
-    s->refused_at = OCMI_NEVER;
     ocmi_name_set(&s->room, room);
     ocmi_name_set(&s->name, name);
     ocmi_name_set(&s->password, password);
@@ -3165,7 +3163,7 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     }
     s->log = o->log;
     ocmi_session_phase(s, OCMI_INSIDE);
-    s->rtt_at = OCMI_NEVER;
+    s->rtt_at = s->refused_at = OCMI_NEVER;
     s->tries = 0;
     s->heard = 0;
     s->ask_at = s->entered_at = now;

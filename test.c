@@ -1832,6 +1832,16 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "na\\\"e: w{3969}\tw\t{2}ww -> lena 7, tom, sam, alice 7[|, na\\`e 7||]\nwait 1000\n"
      "na\\\"e: w{3979} -> na\\\"e refused[|, na\\`e status 7 1 0||]\nwait 1000\n"
      "na\\\"e[| 1||]: w{3970}\tw\t{2}ww -> na\\\"e refused[| 1, na\\`e status 7 1 1||]"},
+    {"as long as a datagram may be", {0},
+     FOUR "alice raw {`message`:`x`} {4042} -> lena 'alice: x' 5, tom 'alice: x',"
+     " sam 'alice: x'\nwait 1000\n"
+     "alice raw {`message`:`x`} {4043} -> alice refused"},
+    {"refused, with an entry on the way", {0},
+     FOUR "tom: a\nalice raw {`message`:7}\n"
+     "drain -> alice 'tom: a' 5, alice refused, lena 'tom: a' 5, sam 'tom: a'"},
+    {"who leaves is told nothing else", {0},
+     FOUR "sam: \x01\nlena raw {`message`:7}\nlena ping\nsam leaves\n"
+     "lena leaves -> sam out left, lena out left, alice **, tom **"},
     {"rate", {.rate = 10}, /* bursts of twice the rate; told once a second; a ping costs as much */
      FOUR "wait 5000\n50 times tom: x\ncount messages 20\n5 times tom: x\nsam: x\n"
      "count messages 21\nwait 99 -> *\ntom: x\ncount messages 21\nwait 1\n5 times tom: x\n"
@@ -1903,6 +1913,8 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "carol leaves -> *\nwait 10000\n"
      "300 times tom host # & tom join lobby json -> * & tom leaves -> *\n"
      "crowd 1 lobby 1000 = 200\ncrowd 1 lobby 1000 = 503"},
+    {"a room of the size by default", {.members = 1001, .origin_joins = OCM_UNLIMITED},
+     "alice create lobby json\ncrowd 999 lobby 0 = 200\ncrowd 1 lobby 0 = 503"},
     /* A room of which 64 entries wait takes no more until it has caught up, and loses nothing. */
     {"a full room", {.rate = OCM_UNLIMITED},
      FOUR "olaf create other json\nola join other json -> *\n70 times tom: word\n"
@@ -3099,6 +3111,9 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"refused", SES_ASK "answer [404|409|401|503|400] -> disconnect;"
      " end [no room|taken|password|full|refused] 0 [404|409|401|503|400] words"},
     {"300", SES_ASK "answer 300 t1 -> disconnect; end refused 0 300"},
+    {"it does not make a room that it joined", "open any -> connect | up -> join |"
+     " answer 200 t1 5 1 -> disconnect; entered 200; send at 0 | status 1 1 0 / 1 joined bob | "
+     SES_OUT("stopping") "answer 404 -> disconnect | +1000 -> connect | up -> join t1"},
     {"the room exists", "open create -> connect | up -> create | answer 409 -> disconnect;"
      " end exists 0 409 words"},
     {"words with a bell", SES_ASK
@@ -3159,6 +3174,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"tail", SES_IN "4 ann: a -> ann: a | +2000 -> send at 4 | +300 -> send at 4 |"
      " +600 -> send at 4 | +1300 status 4 1 0 -> @1200 send at 4 | +24900 -> send at 4 |"
      " +300 -> send at 4"},
+    {"the newest is missing", SES_IN "status 4 1 0 | +400 -> @50 send at 3; @100 send at 3;"
+     " send at 3"},
     {"an entry is malformed", SES_IN "{\"sender\":\"al\",\"message\":\"hi\",\"seq\":4,} |"
      " 4 ann: ho -> ann: ho"},
     {"lost", SES_SAID "status 40 38 1 -> missed 34; send at 37 |"
@@ -3177,6 +3194,12 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"an own notice of before is not past", SES_NEW "2 ann: x | out timeout -> no-udp; connect |"
      " up -> join t1 | answer 200 t2 5 7 -> disconnect; send at 0 | 1 joined ann / 3 joined bob ->"
      " past joined ann; past ann: x; joined bob"},
+    {"lost up to one's own notice", SES_NEW
+     "1 joined ann / 2 ann: x -> past joined ann; past ann: x | out timeout -> no-udp; connect |"
+     " up -> join t1 | answer 200 t2 5 7 -> disconnect; send at 2 |"
+     " status 12 7 0 -> missed 3; send at 6"},
+    {"lost after it was asked for", SES_IN "status 40 1 0 | +1000 -> @50 send at 3; @100 send at 3;"
+     " @400 send at 3; send at 3 | status 40 38 0 -> missed 34; send at 37 | +300 -> @50 send at 37"},
     {"all is lost", SES_IN "status 5 6 0 -> missed 2; send at 5"},
     {"no message, a notice of an odd form", SES_IN "down | notice slow -> notice slow |"
      " {\"sender\":\"ann\",\"message\":\"\",\"seq\":4} | " SES_SYSTEM
@@ -3185,11 +3208,15 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"strangers", SES_IN "@t2 4 ann: a -> ignored | @0 4 ann: a -> ignored |"
      " @- 4 ann: a -> ignored | @t1x out host -> ignored | " SES_SYSTEM
      "9,\"message\":\"x\"} / [] / x | 4 ann: b -> ann: b"},
+    {"only the system removes", SES_IN "{\"sender\":\"ann\",\"operation\":3,\"reason\":\"host\","
+     "\"message\":\"x\",\"seq\":4} -> ann: x"},
     /* what became of a message */
     {"refused, as it was taken and all is read", SES_SAID "status 4 1 1 | +50 -> send at 3 |"
      " 4 ann: x -> ann: x; refused a"},
     {"refused, and why", SES_SAID "refused 1 too long / refused 1 too long |"
      " status 3 1 1 -> refused a (too long) | refused 1 too long"},
+    {"words of another thing are no reason", SES_SAID "~status 3 1 1 | [out host|out stopping] ->"
+     " [refused a; end host 0 bye|outage bye; refused a; connect]"},
     {"taken and lost is delivered, the rest is not known", SES_SAID "100 bob: a #1 |"
      " say b -> send b #2 | out host -> missed 97; unknown b; end host 1 bye"},
     {"not known", SES_SAID "[~|leave] | out host -> unknown a; end host 1 bye"},
@@ -3209,6 +3236,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"the minute of refusals starts over", SES_SILENT "up -> join t1 | answer 503 -> disconnect |"
      " status 3 1 0 -> back | +24300 -> send at 3 | " SES_REPEATS("at 3") "outage; connect |"
      " up -> join t1 | +4000 answer 503 -> disconnect | +1000 -> connect"},
+    {"refused before anything was heard", SES_NEW "out timeout -> no-udp; connect |"
+     " up -> join t1 | answer 503 -> disconnect | +1000 -> connect"},
     {"timeout", SES_IN "+10001 " SES_OUT("timeout") "answer 200 t1 5 3 -> disconnect; send at 3"},
     {"new token, same log", SES_SAID "say b | " SES_OUT("unreachable")
      "answer 200 t2 5 6 -> disconnect; send at 3 | say c | @t1 4 ann: wrong -> ignored |"
@@ -3223,6 +3252,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      "answer 200 t2 6 3 -> disconnect; missed 1; ann: old; send at 0 / a #1 |"
      " 1 joined ann / 2 ann: new / 3 joined bob / 4 bob: a #1 -> back; joined ann; ann: new;"
      " own bob: a | +2000 -> send at 4 | 5 ann: b / 6 ann: c -> ann: b; ann: c"},
+    {"another log, and its beginning is lost", SES_IN SES_OUT("stopping")
+     "answer 200 t2 6 9 -> disconnect; send at 0 | status 9 5 0 -> back; missed 4; send at 4"},
     {"taken, and not read in the old log", SES_SAID "status 9 3 1 | " SES_OUT("stopping")
      "answer 200 t2 6 3 -> disconnect; missed 6; send at 0 / a #1"},
     {"another log waits until the old one is read out", SES_IN SES_OUT("stopping")
@@ -3231,6 +3262,10 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      "answer 200 0123456789abcdef0123456789abcdef0 5 3 -> disconnect | " SES_TRY("1000")},
     {"a token as long", SES_IN SES_OUT("stopping")
      "answer 200 0123456789abcdef0123456789abcdef 5 3 -> disconnect; send at 3"},
+    {"a long token, kept", SES_ASK "answer 200 a123456789abcdef0123456789abcdef0 5 1 -> disconnect;"
+     " entered 200; send at 0 | out timeout -> no-udp; connect |"
+     " up -> join a123456789abcdef0123456789abcdef0 |"
+     " answer 200 a123456789abcdef0123456789abcdef0 5 1 -> disconnect; send at 0"},
     {"a server that has forgotten level 1", SES_IN SES_OUT("stopping")
      "answer 200 t1 -> disconnect | ann: hi -> back; ann: hi |"
      " +60000 say a -> send bob: a"},
@@ -3264,6 +3299,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " out left -> end left 0 bye"},
     {"without a fate", SES_SAID "leave | " SES_REPEATS("at 3 / a #1") "send leave bob |"
      " out left -> unknown a; end left 1 bye"},
+    {"ten seconds after the last fate", SES_SAID "say b | leave | ~+6000 | 4 bob: a #1 -> own bob: a;"
+     " send b #2 | ~+6000 | 5 bob: b #2 -> own bob: b; send leave bob"},
     {"without a server", SES_IN SES_OUT("stopping") "leave -> disconnect; end unconfirmed 0"},
     {"for an unknown reason", SES_IN "out whim -> end removed 0 bye"},
     /* a server that knows nothing of level 1 */
