@@ -514,8 +514,15 @@ def two_clients(count, what, seconds, host=V4[S][1]):
     unconfirmed = b"did not confirm that you left" in b.stderr  # the one answer to that may be lost
     check(b.returncode == 0 or unconfirmed,
           "%s: the speaker ends with %d, %r" % (what, b.returncode, b.stderr))
+    said = b""
+    while said.count(b": line") < count and select.select([a.stdout], [], [], seconds)[0]:
+        more = os.read(a.stdout.fileno(), 65536)
+        said += more
+        if not more:
+            break
     a.stdin.close()
-    heard = [l.split(": ", 1)[1] for l in a.stdout.read().decode().split("\n") if ": line" in l]
+    said += a.stdout.read()
+    heard = [l.split(": ", 1)[1] for l in said.decode().split("\n") if ": line" in l]
     check(a.wait(60) == 0 and heard == lines, "%s: %d of %d lines" % (what, len(heard), count))
     a.stdout.close()
     a.stderr.close()
