@@ -157,22 +157,23 @@ static const char *addr_ip(const ocm_addr *a)
 /* ---- Platform: stdin, stdout, signals. Every other #ifdef of this file is above. ---- */
 
 #include <ctype.h>
-
-enum { MODE_SHELL, MODE_SILENT, MODE_KEYS }; /* as it was found; no echo; each key at once, too */
+#include <limits.h>
 
 /* What signals have told. An urgent one ends the program where it stands. */
 static struct {
-    volatile sig_atomic_t interrupts, stops, resumed, urgent;
-} heard = {0, 0, 1, 1};
+    volatile sig_atomic_t signal, resumed, urgent; /* signal: SIGINT, another that ends, or 0 */
+} heard = {0, 1, 1};
 
-static void terminal_mode(int wanted);
+/* Keeps the window's title. Wipes the line, wants no marks around pastes, gives that title back. */
+static const char keys_on[] = "\033[22;2t", keys_off[] = "\r\033[J\033[?2004l\033[23;2t";
+
+static void terminal_keys(int on);
 
 static void on_signal(int sig)
 {
-    if (sig == SIGINT) heard.interrupts++;
-    else heard.stops++;
+    if (sig != SIGINT || !heard.signal) heard.signal = sig;
     if (heard.urgent) {
-        terminal_mode(MODE_SHELL);
+        terminal_keys(0);
         _Exit(130);
     }
 }
@@ -186,6 +187,7 @@ static void on_signal(int sig)
 #define TURN_MS 50 /* the longest sleep: select() knows nothing of stdin, it is tried every turn */
 #define SOCKET_TIMEOUT WSAETIMEDOUT
 #define INPUT_SOCKET INVALID_SOCKET
+#define NOWHERE "NUL"
 
 static int is_terminal(FILE *f)
 {
@@ -194,13 +196,12 @@ static int is_terminal(FILE *f)
 }
 
 static int socket_connecting(int e) { return e == WSAEWOULDBLOCK; }
-static int terminal_knows_sequences(void) { return 1; }
 static void suspend(void) {}
-static void output_ready(FILE *f) { (void)f; }
 
 #define WIDE(text) L##text
 #define environment(name) utf8_copy(_wgetenv(WIDE(name)))
 #define USER_VARIABLE "USERNAME"
+#define USUAL_TERM "a console"
 
 static char *utf8_copy(const WCHAR *wide)
 {
@@ -232,20 +233,24 @@ static void signals_start(void)
     signal(SIGBREAK, on_signal);
 }
 
-static void terminal_mode(int wanted)
+static void terminal_keys(int on)
 {
-    static int mode = MODE_SHELL;
+    static int were_on;
     static DWORD found[2]; /* of stdin and stdout */
     HANDLE in = GetStdHandle(STD_INPUT_HANDLE), out = GetStdHandle(STD_OUTPUT_HANDLE);
-    if (mode == MODE_SHELL) {
+    if (on && !were_on) {
         GetConsoleMode(in, &found[0]);
         GetConsoleMode(out, &found[1]);
+        SetConsoleMode(in, SEQUENCES_IN);
+        SetConsoleMode(out, found[1] | SEQUENCES_OUT);
+        write(1, keys_on, sizeof keys_on - 1);
+    } else if (!on && were_on) {
+        write(1, keys_off, sizeof keys_off - 1);
+        FlushConsoleInputBuffer(in);
+        SetConsoleMode(in, found[0]);
+        SetConsoleMode(out, found[1]);
     }
-    if (mode == MODE_KEYS && wanted == MODE_SHELL) FlushConsoleInputBuffer(in);
-    mode = wanted;
-    SetConsoleMode(in, wanted == MODE_KEYS ? SEQUENCES_IN
-                       : wanted == MODE_SILENT ? found[0] & ~(DWORD)ENABLE_ECHO_INPUT : found[0]);
-    SetConsoleMode(out, found[1] | (wanted == MODE_KEYS ? SEQUENCES_OUT : 0));
+    were_on = on;
 }
 
 static void terminal_size(int *rows, int *columns)
@@ -258,36 +263,30 @@ static void terminal_size(int *rows, int *columns)
     *columns = info.srWindow.Right - info.srWindow.Left + 1;
 }
 
-/* Only a thread of its own can wait for a pipe or a console. It reads when a piece is wanted. */
+/* Only a thread of its own can wait for a pipe or a console: one for each piece that is wanted. */
 static struct {
-    HANDLE wanted, given;
-    int asked, len; /* len < 0: the end */
+    HANDLE thread;
+    int len; /* < 0: the end */
     char bytes[4096];
 } piece;
 
-static DWORD WINAPI read_pieces(LPVOID unused)
+static DWORD WINAPI read_piece(LPVOID unused)
 {
+    static WCHAR wide[sizeof piece.bytes / 4];
+    static DWORD half; /* 1: wide[0] is the first half of a character that takes two */
     HANDLE in = GetStdHandle(STD_INPUT_HANDLE);
-    WCHAR wide[sizeof piece.bytes / 4];
-    DWORD n, half = 0; /* 1: wide[0] is the first half of a character that takes two */
+    DWORD n = 0;
     (void)unused;
-    for (;;) {
-        WaitForSingleObject(piece.wanted, INFINITE);
-        n = 0;
-        if (!is_terminal(stdin)) {
-            if (!ReadFile(in, piece.bytes, sizeof piece.bytes, &n, NULL)) n = 0;
-            piece.len = n > 0 ? (int)n : -1;
-        } else if (!ReadConsoleW(in, wide + half, sizeof wide / sizeof *wide - 1, &n, NULL) ||
-                   n == 0 || wide[half] == 26) { /* ^Z ends the input, as everywhere on Windows */
-            piece.len = -1;
-        } else {
-            n += half;
-            half = wide[n - 1] >= 0xD800 && wide[n - 1] < 0xDC00;
-            piece.len = WideCharToMultiByte(CP_UTF8, 0, wide, (int)(n - half), piece.bytes,
-                                            sizeof piece.bytes, NULL, NULL);
-            wide[0] = wide[n - 1];
-        }
-        SetEvent(piece.given);
+    piece.len = -1;
+    if (!is_terminal(stdin)) {
+        if (ReadFile(in, piece.bytes, sizeof piece.bytes, &n, NULL) && n > 0) piece.len = (int)n;
+    } else if (ReadConsoleW(in, wide + half, sizeof wide / sizeof *wide - 1, &n, NULL) && n > 0 &&
+               wide[half] != 26) { /* ^Z ends the input, as everywhere on Windows */
+        n += half;
+        half = wide[n - 1] >= 0xD800 && wide[n - 1] < 0xDC00;
+        piece.len = WideCharToMultiByte(CP_UTF8, 0, wide, (int)(n - half), piece.bytes,
+                                        sizeof piece.bytes, NULL, NULL);
+        wide[0] = wide[n - 1];
     }
     return 0;
 }
@@ -295,14 +294,10 @@ static DWORD WINAPI read_pieces(LPVOID unused)
 /* > 0 bytes read, 0 nothing now, < 0 the end. */
 static int input_read(uint8_t *p, size_t cap)
 {
-    if (!piece.wanted) {
-        piece.wanted = CreateEvent(NULL, FALSE, FALSE, NULL);
-        piece.given = CreateEvent(NULL, FALSE, FALSE, NULL);
-        CreateThread(NULL, 0, read_pieces, NULL, 0, NULL);
-    }
-    if (!piece.asked) SetEvent(piece.wanted);
-    piece.asked = WaitForSingleObject(piece.given, 0) != WAIT_OBJECT_0;
-    if (piece.asked) return 0;
+    if (!piece.thread) piece.thread = CreateThread(NULL, 0, read_piece, NULL, 0, NULL);
+    if (WaitForSingleObject(piece.thread, 0) != WAIT_OBJECT_0) return 0;
+    CloseHandle(piece.thread);
+    piece.thread = NULL;
     if (piece.len > 0 && (size_t)piece.len <= cap) memcpy(p, piece.bytes, (size_t)piece.len);
     return piece.len;
 }
@@ -313,19 +308,15 @@ static int input_read(uint8_t *p, size_t cap)
 #define TURN_MS 1000
 #define SOCKET_TIMEOUT ETIMEDOUT
 #define INPUT_SOCKET STDIN_FILENO
+#define NOWHERE "/dev/null"
 #define environment(name) getenv(name)
 #define USER_VARIABLE "USER"
+#define USUAL_TERM "dumb"
 
 static int socket_connecting(int e) { return e == EINPROGRESS || e == EINTR; }
 static int is_terminal(FILE *f) { return isatty(fileno(f)); }
 static void standard_start(int *argc, char ***argv) { (void)argc, (void)argv; }
 static void suspend(void) { kill(0, SIGTSTP); } /* the whole job, as the terminal would */
-
-static int terminal_knows_sequences(void)
-{
-    const char *name = getenv("TERM");
-    return name && *name && strcmp(name, "dumb") != 0;
-}
 
 static void on_resume(int sig)
 {
@@ -352,29 +343,29 @@ static void signals_start(void)
     }
 }
 
-/* ^C stays a signal: it is heard when nothing is read, too. A signal handler may call this. At the
-   end what was typed and not read is dropped: it was meant for the chat, and the shell would run
-   it. */
-static void terminal_mode(int wanted)
+/* Each key at once, and no echo; or the terminal as it was found. ^C stays a signal: it is heard
+   when nothing is read, too. A signal handler may call this. At the end what was typed and not read
+   is dropped: it was meant for the chat, and the shell would run it. */
+static void terminal_keys(int on)
 {
-    static const char off[] = "\r\033[J\033[?2004l"; /* the line, and marks around pastes */
     static struct termios found;
-    static volatile sig_atomic_t mode = MODE_SHELL;
-    int was = mode, leaves = was == MODE_KEYS && wanted == MODE_SHELL;
+    static volatile sig_atomic_t are_on;
+    int were_on = are_on;
     struct termios t;
-    if (was == MODE_SHELL && (wanted == MODE_SHELL || tcgetattr(STDIN_FILENO, &found) != 0)) return;
+    if (!were_on && (!on || tcgetattr(STDIN_FILENO, &found) != 0)) return;
+    are_on = on;
     t = found;
-    mode = wanted;
-    if (wanted != MODE_SHELL) t.c_lflag &= ~(tcflag_t)ECHO;
-    if (wanted == MODE_KEYS) {
-        t.c_lflag &= ~(tcflag_t)(ICANON | IEXTEN);
+    if (on) {
+        t.c_lflag &= ~(tcflag_t)(ECHO | ICANON | IEXTEN);
         t.c_iflag &= ~(tcflag_t)IXON;
         t.c_cc[VQUIT] = t.c_cc[VSUSP] = _POSIX_VDISABLE;
         t.c_cc[VMIN] = 1;
         t.c_cc[VTIME] = 0;
+    } else {
+        (void)!write(STDOUT_FILENO, keys_off, sizeof keys_off - 1);
     }
-    if (leaves) (void)!write(STDOUT_FILENO, off, sizeof off - 1);
-    tcsetattr(STDIN_FILENO, leaves ? TCSAFLUSH : TCSADRAIN, &t);
+    tcsetattr(STDIN_FILENO, on ? TCSADRAIN : TCSAFLUSH, &t);
+    if (!were_on) (void)!write(STDOUT_FILENO, keys_on, sizeof keys_on - 1);
 }
 
 static void terminal_size(int *rows, int *columns)
@@ -387,25 +378,6 @@ static void terminal_size(int *rows, int *columns)
     if (size.ws_col > 0) *columns = size.ws_col;
 }
 
-/* Waits until f takes bytes. If a signal comes meanwhile, f is given up for good: a reader that
-   has stopped must not keep anyone from leaving. */
-static void output_ready(FILE *f)
-{
-    int fd, n;
-    do {
-        struct timeval t = {TURN_MS / 1000, 0};
-        fd_set writable;
-        FD_ZERO(&writable);
-        FD_SET(fileno(f), &writable);
-        n = select(fileno(f) + 1, NULL, &writable, NULL, &t);
-        if (n > 0 || (n < 0 && errno != EINTR)) return;
-    } while (heard.interrupts + heard.stops == 0);
-    fd = open("/dev/null", O_WRONLY);
-    if (fd < 0) return;
-    dup2(fd, fileno(f));
-    close(fd);
-}
-
 /* > 0 bytes read, 0 nothing now, < 0 the end. */
 static int input_read(uint8_t *p, size_t cap)
 {
@@ -416,54 +388,44 @@ static int input_read(uint8_t *p, size_t cap)
 
 /* ---- State ---- */
 
-#define LINE_MAX_LEN 8192   /* bytes of a line of input that are kept: no message has more */
-#define INPUT_MAX 16384     /* bytes of input that are read at once */
-#define PASTE_MAX (1 << 20) /* bytes of a paste that are kept */
-#define PASTE_LINES 10      /* more lines than this are pasted only after a question */
+#define LINE_MAX_LEN 262144 /* bytes of the line: a message has fewer, but not what is pasted */
 #define HISTORY_MAX 100     /* lines */
+#define HISTORY_BYTES 8192  /* bytes of each, and a zero */
 #define HEARD_MAX 64        /* names that Tab completes */
 #define PLACES_MAX 16       /* servers */
 #define LIST_MS 2000        /* how long a server's list may take */
 #define STAGGER_MS 1000     /* how long an address may keep silent before the next one is tried */
 #define PENDING_MS 1000     /* a message unconfirmed for so long is shown in the prompt */
 
-#define DIM "\033[2m"
-#define BOLD "\033[1m"
-#define PLAIN "\033[0m"
+#define LOOK(sequence) (term.colour ? sequence : "")
+#define DIM LOOK("\033[2m")
+#define BOLD LOOK("\033[1m")
+#define PLAIN LOOK("\033[0m")
 
-enum { PASTE_NONE, PASTE_COMING, PASTE_ASKED, PASTE_TAKEN };
-
-/* stdin, stdout, and the line being typed; on a pipe, the line being read. */
+/* stdin, stdout, and the line being typed, which goes to `said` when Enter is pressed; without a
+   screen, input goes there directly. What is pasted may have several lines: they are one here, with
+   newlines in it. */
 static struct {
     int keyboard, screen;  /* stdin is a terminal; stdout is, too, and knows escape sequences */
     int colour;
     int ended;                     /* stdin is at its end */
-    uint8_t input[INPUT_MAX];      /* read, but not yet taken */
-    size_t input_len, input_at;
     char line[LINE_MAX_LEN + 1];
-    size_t len, at, lost;          /* at: the cursor; lost: bytes that did not fit */
-    int complete;                  /* it ends here */
+    size_t len, at;                /* at: the cursor */
+    char said[LINE_MAX_LEN + 1];   /* lines to say, or answers; the last may not be whole */
+    size_t said_len;
     const char *question;          /* that is being answered, or NULL */
     int hidden;                    /* its answer is not to be seen */
     char row[LINE_MAX_LEN + 512];  /* what is drawn of all that */
     int before;                    /* columns of it before the cursor */
-    char sequence[12];             /* what has come of a key's escape sequence */
-    size_t sequence_len;
-    int paste;                     /* PASTE_... */
-    char pasted[PASTE_MAX];
-    size_t pasted_len, pasted_at;
     char killed[LINE_MAX_LEN + 1]; /* for ^Y */
-    char history[HISTORY_MAX + 1][LINE_MAX_LEN + 1]; /* the newest first; [0]: not yet said */
-    size_t history_len, back;      /* back: which of them is shown */
+    char history[HISTORY_MAX + 1][HISTORY_BYTES]; /* the newest first; [0]: not yet said */
+    size_t back;                   /* which of them is shown */
     char names[HEARD_MAX][OCM_NAME_MAX + 1]; /* heard in the room, the latest first */
-    int past;                      /* the room's past is being shown */
-    int minute;                    /* of the clock, when a line was last shown */
 } term;
 
 /* What one turn of the loop waits for, and afterwards what has happened. */
 typedef struct watch {
     fd_set readable, writable, failed;
-    int top;
     uint64_t until; /* ms */
 } watch;
 
@@ -498,10 +460,10 @@ static struct {
     uint64_t present;           /* seq: what is below it was said before we came */
     unsigned long refused;      /* messages that were refused */
     int fruitless;              /* turns that nothing came in */
-} net;
+} net = {.udp = INVALID_SOCKET};
 
 static struct {
-    const char *room, *name, *password;
+    char room[LINE_MAX_LEN + 1], name[LINE_MAX_LEN + 1], password[LINE_MAX_LEN + 1];
     int want, text, list, ask_password;
 } opt;
 
@@ -510,6 +472,7 @@ static ocm_session session;
 static const ocm_view nothing = {NULL, 0};
 
 static void turn(uint64_t until);
+static void act(const ocm_action *a, uint64_t now);
 
 static ocm_view view(const void *p, size_t len)
 {
@@ -517,10 +480,12 @@ static ocm_view view(const void *p, size_t len)
     return v;
 }
 
-static unsigned long lines_in(const void *p, size_t from, size_t len)
+/* How many lines a text has; the last one may lack its newline. */
+static unsigned long lines_in(const void *p, size_t len)
 {
-    unsigned long lines = 0;
-    for (; from < len; from++) lines += ((const char *)p)[from] == '\n';
+    const char *text = (const char *)p;
+    unsigned long lines = len > 0 && text[len - 1] != '\n';
+    while (len > 0) lines += text[--len] == '\n';
     return lines;
 }
 
@@ -535,7 +500,7 @@ typedef struct cell {
     char mark; /* shown in its place; 0: itself */
 } cell;
 
-static cell cells[LINE_MAX_LEN + 1]; /* of the text that was measured last, and its end */
+static cell cells[sizeof term.row + 1]; /* of the text that was measured last, and its end */
 
 /* How many cells a text has. */
 static size_t measure(const char *text, size_t len)
@@ -545,7 +510,7 @@ static size_t measure(const char *text, size_t len)
         int columns; /* 0 for combining characters, 2 for East Asian wide ones and pictures */
         int word;
     } ranges[] = {
-        {'\t', '\t', 1, 0},          {' ', ' ', 1, 0},            {0x3000, 0x3000, 2, 0},
+        {'\t', '\n', 1, 0},          {' ', ' ', 1, 0},            {0x3000, 0x3000, 2, 0},
         {0x300, 0x36F, 0, 1},        {0x200B, 0x200F, 0, 1},      {0x20D0, 0x20FF, 0, 1},
         {0x3099, 0x309A, 0, 2},      {0xFE00, 0xFE0F, 0, 1},      {0x1F3FB, 0x1F3FF, 0, 1},
         {0x3041, 0x309F, 2, 2},      {0x30A0, 0x30FF, 2, 3},      {0x3400, 0x9FFF, 2, 4},
@@ -563,6 +528,7 @@ static size_t measure(const char *text, size_t len)
         for (i = 0; c < ranges[i].first || c > ranges[i].last;) i++;
         here.word = ranges[i].word;
         here.mark = c == '\t' ? ' ' : c < ' ' || (c > '~' && c < 0xA0) ? '?' : 0;
+        if (c == '\n') here.mark = '|';
         if (n == 0 || here.mark || (ranges[i].columns > 0 && before != 0x200D)) cells[n++] = here;
         before = c;
         x += ranges[i].columns;
@@ -572,22 +538,20 @@ static size_t measure(const char *text, size_t len)
     return n;
 }
 
-/* The cell after the last one that fits into so many columns. */
-static size_t fit(size_t from, size_t count, int columns)
-{
-    size_t to = from;
-    while (to < count && cells[to + 1].x - cells[from].x <= columns) to++;
-    return to;
-}
-
 /* ---- The line on the screen ----
 
    Whoever writes wipes it first; turn() draws it before it waits. */
 
+/* Writes what is buffered. A file that takes nothing is given up for good; and so is one that does
+   not take it before a signal comes, since a reader that has stopped must not keep anyone here. */
 static void put_out(FILE *f)
 {
-    output_ready(f);
-    fflush(f);
+    int fd;
+    if (fflush(f) == 0) return;
+    fd = open(NOWHERE, O_WRONLY);
+    if (fd < 0) return;
+    dup2(fd, fileno(f));
+    close(fd);
 }
 
 /* When the window has become narrower, terminals break the row that was drawn into several. */
@@ -602,73 +566,58 @@ static void line_wipe(void)
     term.row[0] = 0;
 }
 
-/* Appends cells of a text to a row. */
-static char *row_add(char *row, const char *text, size_t from, size_t to)
-{
-    for (; from < to; from++) {
-        size_t len = cells[from + 1].at - cells[from].at;
-        memcpy(row, text + cells[from].at, len);
-        if (cells[from].mark) *row = cells[from].mark;
-        row += cells[from].mark ? 1 : len;
-    }
-    return row;
-}
-
-/* In the room: its name, with the count of messages if none has been confirmed for long. */
-static void line_prompt(char *prompt, int columns)
+/* In the room: its name, and what is unusual. */
+static void line_prompt(char *prompt)
 {
     static unsigned long pending;
-    static uint64_t since; /* ms: the last one was confirmed */
-    unsigned long before = pending;
-    size_t room;
+    static uint64_t since; /* ms: the last message was confirmed */
+    unsigned long before = pending, lines = lines_in(term.line, term.len);
     pending = (unsigned long)ocm_session_pending(&session);
     if (pending < before || before == 0) since = clock_ms();
-    if (term.question) {
-        sprintf(prompt, "%.100s", term.question);
-    } else if (term.paste == PASTE_ASKED) {
-        sprintf(prompt, "say %lu lines? y/n ", lines_in(term.pasted, 0, term.pasted_len));
-    } else {
-        room = fit(0, measure(opt.room, strlen(opt.room)), columns / 3);
-        prompt += sprintf(prompt, "%.*s", (int)cells[room].at, opt.room);
-        if (clock_ms() - since >= PENDING_MS) prompt += sprintf(prompt, " (%lu waiting)", pending);
-        strcpy(prompt, "> ");
-    }
+    prompt += sprintf(prompt, "%s", term.question ? term.question : opt.room);
+    if (term.question) return;
+    if (clock_ms() - since >= PENDING_MS) prompt += sprintf(prompt, " (%lu waiting)", pending);
+    if (lines > 1) prompt += sprintf(prompt, " (%lu lines)", lines);
+    strcpy(prompt, net.leaving ? " (leaving)> " : "> ");
 }
 
-/* Shows the prompt and, around the cursor, as much of the line as fits beside it: one row, so that
-   it can be wiped. To the right of the cursor goes what there is, up to half of the row. */
+/* Shows the prompt and what fits beside it of the line, around the cursor: one row, so that it can
+   be wiped. To the right of the cursor goes what there is, up to half of the row. A prompt that
+   takes more than half of it scrolls with the line. */
 static void line_draw(void)
 {
-    char prompt[OCM_NAME_MAX + 64], row[sizeof term.row], *end = row;
-    int blind = term.hidden || term.paste == PASTE_ASKED; /* what is typed is not shown */
-    int rows, columns, before, right;
-    size_t from = 0, at = 0, count, shown;
+    static char text[sizeof term.row], row[sizeof term.row];
+    char *end = row;
+    int rows, columns, right;
+    size_t len, cursor, count, prompt = 0, from, at, i;
     if (!term.screen || (!net.entered && !term.question)) return;
     terminal_size(&rows, &columns);
     columns = columns > 1 ? columns - 1 : 1;
-    line_prompt(prompt, columns);
-    count = measure(prompt, strlen(prompt));
-    shown = fit(0, count, blind ? columns : columns > 8 ? columns - 8 : 0);
-    before = cells[shown].x;
-    end = row_add(end, prompt, 0, shown);
-    if (!blind) {
-        columns = columns > before ? columns - before : 1;
-        count = measure(term.line, term.len);
-        while (cells[at].at < term.at) at++;
-        right = cells[count].x - cells[at].x;
-        if (right > columns / 2) right = columns / 2;
-        while (from < at && cells[at].x - cells[from].x + right > columns) from++;
-        before += cells[at].x - cells[from].x;
-        end = row_add(end, term.line, from, at);
-        end += sprintf(end, "\0337"); /* the terminal knows best how wide its characters are */
-        end = row_add(end, term.line, at, fit(from, count, columns));
-        end += sprintf(end, "\0338");
+    line_prompt(text);
+    len = strlen(text);
+    cursor = len + (term.hidden ? 0 : term.at);
+    memcpy(text + len, term.line, term.hidden ? 0 : term.len);
+    count = measure(text, len + (term.hidden ? 0 : term.len));
+    while (cells[prompt].at < len) prompt++;
+    for (at = prompt; cells[at].at < cursor;) at++;
+    if (cells[prompt].x > columns / 2) prompt = 0;
+    columns -= cells[prompt].x;
+    right = cells[count].x - cells[at].x;
+    if (right > columns / 2) right = columns / 2;
+    for (from = prompt; from < at && cells[at].x - cells[from].x + right > columns;) from++;
+    for (i = prompt ? 0 : from;; i = i + 1 == prompt ? from : i + 1) {
+        if (i == at) end += sprintf(end, "\0337"); /* the terminal knows best how wide that was */
+        if (i == count || (i >= from && cells[i + 1].x - cells[from].x > columns)) break;
+        len = cells[i + 1].at - cells[i].at;
+        memcpy(end, text + cells[i].at, len);
+        if (cells[i].mark) *end = cells[i].mark;
+        end += cells[i].mark ? 1 : len;
     }
-    *end = 0;
+    strcpy(end, "\0338");
     if (strcmp(row, term.row) == 0) return;
     line_wipe();
     strcpy(term.row, row);
-    term.before = before;
+    term.before = cells[prompt].x + cells[at].x - cells[from].x;
     fputs(row, stdout);
     put_out(stdout);
 }
@@ -677,18 +626,14 @@ static void line_draw(void)
 
 static void line_clear(void)
 {
-    term.len = term.at = term.lost = term.back = 0;
-    term.complete = 0;
+    term.len = term.at = term.back = 0;
 }
 
 static void line_insert(const char *p, size_t len)
 {
-    if (len > LINE_MAX_LEN - term.len) {
-        term.lost += len;
-        return;
-    }
+    if (len > LINE_MAX_LEN - term.len) return;
     memmove(term.line + term.at + len, term.line + term.at, term.len - term.at);
-    memcpy(term.line + term.at, p, len);
+    memmove(term.line + term.at, p, len); /* it may be the line itself */
     term.at += len;
     term.len += len;
 }
@@ -703,13 +648,34 @@ static void line_erase(size_t from, size_t to, int kill)
     memmove(term.line + from, term.line + to, term.len - to);
     term.len -= to - from;
     term.at = from;
-    if (to > from) term.lost = 0; /* what is left is what is seen */
+}
+
+/* The line is to be said, or is the answer: that stays on the screen. */
+static void line_enter(void)
+{
+    if (term.len >= sizeof term.said - term.said_len) return;
+    memcpy(term.said + term.said_len, term.line, term.len);
+    term.said_len += term.len;
+    term.said[term.said_len++] = '\n';
+    term.line[term.len] = 0;
+    if (term.question) {
+        line_draw();
+        fputs("\n", stdout);
+        term.before = 0;
+        term.row[0] = 0;
+    } else if (term.len > 0 && term.len < HISTORY_BYTES &&
+               strcmp(term.history[1], term.line) != 0) {
+        memmove(term.history[2], term.history[1], (HISTORY_MAX - 1) * sizeof term.history[0]);
+        strcpy(term.history[1], term.line);
+    }
+    line_clear();
 }
 
 /* Puts a line of the history in place of the one that is there. */
 static void history_recall(size_t back)
 {
-    if (back > term.history_len || term.question) return;
+    if (back > HISTORY_MAX || term.question || term.len >= HISTORY_BYTES) return;
+    if (back > 0 && !*term.history[back]) return;
     term.line[term.len] = 0;
     if (term.back == 0) strcpy(term.history[0], term.line);
     line_clear();
@@ -764,19 +730,20 @@ static int key_of(uint8_t c)
         {"[d", KEY_WORD_LEFT}, {"f", KEY_WORD_RIGHT}, {"[1;5C", KEY_WORD_RIGHT},
         {"[1;3C", KEY_WORD_RIGHT}, {"[5C", KEY_WORD_RIGHT}, {"[c", KEY_WORD_RIGHT},
         {"d", KEY_KILL_NEXT}, {"\177", CTL('W')}, {"[200~", KEY_PASTE}, {"[201~", KEY_PASTED}};
-    char *s = term.sequence;
-    size_t i, n;
-    if (c < ' ' || c > 0x7F) term.sequence_len = 0; /* it breaks a sequence off */
-    n = term.sequence_len;
+    static char s[12]; /* what has come of a sequence */
+    static size_t len;
+    size_t i, n = c < ' ' || c > 0x7F ? 0 : len; /* these break it off */
+    len = 0;
     if (n == 0 && c == '\r') return '\n';
     if (n == 0 && c != '\033') return c == 0x7F ? CTL('H') : c < ' ' ? c : KEY_TEXT;
-    if (n < sizeof term.sequence - 1) s[n] = n == 1 && c == 'O' ? '[' : (char)c, n++;
-    term.sequence_len = n;
+    s[n] = n == 1 && c == 'O' ? '[' : (char)c;
+    if (n < sizeof s - 2) n++; /* one that is longer is none of these */
+    len = n;
     if (n == 1 || (n == 2 && s[1] == '[')) return KEY_NONE;
     /* parameters; and ESC [ [ A is F1 of the Linux console */
     if (s[1] == '[' && (c < '@' || (n == 3 && c == '['))) return KEY_NONE;
     s[n] = 0;
-    term.sequence_len = 0;
+    len = 0;
     for (i = 0; i < sizeof sequences / sizeof sequences[0]; i++)
         if (strcmp(s + 1, sequences[i].bytes) == 0) return sequences[i].key;
     return KEY_NONE;
@@ -802,7 +769,7 @@ static void key_press(int key)
     left = i > 0 ? cells[i - 1].at : 0;
     right = i < count ? cells[i + 1].at : len;
     switch (key) {
-    case '\n': term.complete = 1; break;
+    case '\n': line_enter(); break;
     case CTL('A'): term.at = 0; break;
     case CTL('E'): term.at = len; break;
     case CTL('B'): term.at = left; break;
@@ -820,94 +787,70 @@ static void key_press(int key)
     case CTL('P'): history_recall(term.back + 1); break;
     case CTL('N'): history_recall(term.back ? term.back - 1 : HISTORY_MAX + 1); break;
     case CTL('I'): line_complete_name(); break;
-    case CTL('C'): heard.interrupts++; break;
+    case CTL('C'): on_signal(SIGINT); break;
     case CTL('L'):
         line_wipe();
         fputs("\033[H\033[2J", stdout);
         break;
     case CTL('Z'):
-        line_wipe();
-        put_out(stdout);
-        terminal_mode(MODE_SHELL);
+        terminal_keys(0);
         suspend();
         heard.resumed = 1;
-        break;
-    case KEY_PASTE:
-        term.paste = PASTE_COMING;
-        term.pasted_len = term.pasted_at = 0;
         break;
     default: break;
     }
 }
 
-/* Takes one byte from the keyboard. */
-static void key_take(char byte)
+/* Takes one byte of input. What is pasted is text, whatever it is: neither a key nor a command, so
+   that / at the start of a line gets another one. Whoever answers a question presses Enter. */
+static void input_take(char c)
 {
-    int key = key_of((uint8_t)byte);
-    if (term.paste == PASTE_COMING) {
-        if (key == '\n') byte = '\n';
-        if (key == KEY_PASTED)
-            term.paste = lines_in(term.pasted, 0, term.pasted_len) > PASTE_LINES && !term.question
-                             ? PASTE_ASKED : PASTE_TAKEN;
-        else if ((key == KEY_TEXT || key == '\n' || key == '\t') && term.pasted_len < PASTE_MAX)
-            term.pasted[term.pasted_len++] = byte;
-    } else if (term.paste == PASTE_ASKED) {
-        if (key != KEY_NONE) term.paste = byte == 'y' || byte == 'Y' ? PASTE_TAKEN : PASTE_NONE;
-    } else if (key == KEY_TEXT) {
-        line_insert(&byte, 1);
-    } else {
+    static int pasting;
+    int key = term.screen ? key_of((uint8_t)c) : KEY_NONE;
+    if (!term.screen && term.said_len < sizeof term.said) {
+        term.said[term.said_len++] = c;
+    } else if (!term.screen) { /* the rest of a line beyond all measure is dropped */
+        if (c == '\n') term.said[term.said_len - 1] = c;
+    } else if (key == KEY_PASTE || key == KEY_PASTED) {
+        pasting = key == KEY_PASTE;
+    } else if (!pasting && key != KEY_TEXT) {
         key_press(key);
+    } else if (key == KEY_TEXT || key == '\t' || (key == '\n' && !term.question)) {
+        int first = term.at == 0 || term.line[term.at - 1] == '\n';
+        if (pasting && c == '/' && first && !term.question) line_insert("/", 1);
+        line_insert(key == '\n' ? "\n" : &c, 1);
     }
 }
 
-/* Takes input until a line is complete: 1 when one is. A line of a paste is no command: one that
-   begins with / gets another. A question takes its first line and lets whoever answers it press
-   Enter. */
-static int line_take(void)
+/* Takes the first of the lines to say: its length, or -1 if there is none. */
+static int line_take(char *line)
 {
-    while (!term.complete && !term.ended) {
-        if (term.paste == PASTE_TAKEN) {
-            const char *c = &term.pasted[term.pasted_at++];
-            if (term.pasted_at > term.pasted_len || (*c == '\n' && term.question)) {
-                term.paste = PASTE_NONE;
-            } else if (*c == '\n') {
-                term.complete = 1;
-            } else {
-                if (*c == '/' && term.at == 0 && !term.question) line_insert("/", 1);
-                line_insert(c, 1);
-            }
-        } else if (term.input_at < term.input_len) {
-            char c = (char)term.input[term.input_at++];
-            if (term.screen) key_take(c);
-            else if (c != '\n') line_insert(&c, 1);
-            else term.complete = 1;
-            if (c == '\n' && term.len > 0 && term.line[term.len - 1] == '\r') term.len--;
-        } else {
-            return 0;
-        }
-    }
-    if (term.ended && !term.screen && term.len > 0) term.complete = 1; /* it may lack its newline */
-    return term.complete;
+    const char *stop = (const char *)memchr(term.said, '\n', term.said_len);
+    size_t len = stop ? (size_t)(stop - term.said) : 0;
+    if (!stop) return -1;
+    memcpy(line, term.said, len);
+    term.said_len -= len + 1;
+    memmove(term.said, stop + 1, term.said_len);
+    if (len > 0 && line[len - 1] == '\r') len--;
+    line[len] = 0;
+    return (int)len;
 }
 
 /* ---- Showing ---- */
 
 /* Writes what a stranger wrote: what would move the cursor, or reorder the line, is shown and not
-   executed. */
+   executed. No name may have such a character. */
 static void put_safe(FILE *f, ocm_view v)
 {
     size_t i = 0;
     while (i < v.len) {
-        uint32_t c = 0;
+        uint32_t c;
         int n = ocm_utf8_decode(v.ptr + i, v.len - i, &c);
         if (n == 0) c = v.ptr[i];
-        if (n == 0 || (c < 0x20 && c != '\t') || (c >= 0x7F && c <= 0x9F))
-            fprintf(f, "\\x%02x", (unsigned)c);
-        else if ((c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0x2028 ||
-                 c == 0x2029)
-            fprintf(f, "\\u%04x", (unsigned)c);
-        else
+        if (n > 0 && (c == '\t' || ocm_room_valid(view(v.ptr + i, (size_t)n))))
             fwrite(v.ptr + i, 1, (size_t)n, f);
+        else
+            fprintf(f, c > 0xFF ? "\\u%04x" : "\\x%02x", (unsigned)c);
         i += n ? (size_t)n : 1;
     }
 }
@@ -938,9 +881,8 @@ static void sentence(FILE *f, const char *mark, ocm_view words, const char *form
 static void finish(int status)
 {
     line_wipe();
-    if (term.screen) fputs("\033[23;2t", stdout);
     put_out(stdout);
-    terminal_mode(MODE_SHELL);
+    terminal_keys(0);
     if (ferror(stdout) && status == 0) {
         warn("the output cannot be written; was it closed?");
         status = 1;
@@ -949,88 +891,59 @@ static void finish(int status)
     exit(status);
 }
 
-static const char *look(const char *sequence)
+/* Whether one's own name stands in a text there, and not within a word of ASCII: "tomorrow" does
+   not call "tom". Other scripts may have no blanks. */
+static int named_at(ocm_view text, size_t at)
 {
-    return term.colour ? sequence : "";
-}
-
-/* Everybody has a colour, always the same; one's own name is dim. */
-static void put_name(ocm_view name, int own)
-{
-    char colour[16];
-    unsigned hash = 0;
-    size_t i;
-    for (i = 0; i < name.len; i++) hash = hash * 31 + name.ptr[i];
-    sprintf(colour, "\033[%s3%um", hash / 6 % 2 ? "1;" : "", 1 + hash % 6);
-    fputs(look(own ? DIM : colour), stdout);
-    put_safe(stdout, name);
-    printf("%s: ", look(PLAIN));
-}
-
-/* Whether a place is within a word of ASCII: "tom" is not called by "tomorrow". Other scripts may
-   have no blanks. */
-static int in_word(ocm_view text, size_t at)
-{
-    return at > 0 && at < text.len && isalnum(text.ptr[at - 1]) && isalnum(text.ptr[at]);
-}
-
-/* Writes a message. One's own name in it is bold; 1 if it is there. */
-static int put_text(ocm_view text)
-{
-    size_t len = strlen(opt.name), shown = 0, at;
-    int named = 0;
-    for (at = 0; at + len <= text.len; at++) {
-        if (memcmp(text.ptr + at, opt.name, len) != 0) continue;
-        if (in_word(text, at) || in_word(text, at + len)) continue;
-        put_safe(stdout, view(text.ptr + shown, at - shown));
-        printf("%s%s%s", look(BOLD), opt.name, look(PLAIN));
-        shown = at + len;
-        at = shown - 1;
-        named = 1;
-    }
-    put_safe(stdout, view(text.ptr + shown, text.len - shown));
-    return named;
-}
-
-static void show_past(int past)
-{
-    if (past == term.past) return;
-    term.past = past;
-    line_wipe();
-    fputs(past ? "* earlier in this room:\n" : "* since you are here:\n", stdout);
+    size_t end = at + strlen(opt.name);
+    if (end > text.len || memcmp(text.ptr + at, opt.name, end - at) != 0) return 0;
+    if (at > 0 && isalnum(text.ptr[at - 1]) && isalnum(text.ptr[at])) return 0;
+    return end == text.len || !isalnum(text.ptr[end - 1]) || !isalnum(text.ptr[end]);
 }
 
 /* A line of the chat: a message, or the server's words; with the time, when the minute is another
-   than that of the last line. A bot answers nothing of the past, nor itself. */
+   than that of the last line. A bot answers nothing of the past, nor itself. On a screen everybody
+   has a colour, always the same, and one's own name is dim; in somebody's message it is bold. */
 static void show_line(const ocm_action *a)
 {
+    static const char *const headings[] = {"* since you are here:\n", "* earlier in this room:\n"};
+    static int last_minute = -1, in_past;
     int message = a->kind == OCM_SHOW_MESSAGE;
     time_t t = time(NULL);
     const struct tm *now = localtime(&t);
-    int minute = now ? now->tm_hour * 60 + now->tm_min : term.minute;
+    int minute = now ? now->tm_hour * 60 + now->tm_min : last_minute;
+    unsigned hash = 0;
+    size_t at = 0, i;
     if (!term.screen && (a->past || a->own)) return;
-    show_past(a->past);
     line_wipe();
-    if (term.screen && !a->past && minute != term.minute) {
-        term.minute = minute;
-        printf("%s%02d:%02d %s", look(DIM), minute / 60, minute % 60, look(PLAIN));
+    if (a->past != in_past) fputs(headings[a->past], stdout);
+    if (term.screen && !a->past && minute != last_minute) {
+        last_minute = minute;
+        printf("%s%02d:%02d %s", DIM, minute / 60, minute % 60, PLAIN);
     }
-    if (message) put_name(a->name, a->own);
-    else fputs("* ", stdout);
-    if (!term.screen || a->own || !message) put_safe(stdout, a->text);
-    else if (put_text(a->text) && !a->past) fputs("\a", stdout);
+    for (i = 0; i < a->name.len; i++) hash = hash * 31 + a->name.ptr[i];
+    if (!message) fputs("* ", stdout);
+    else if (a->own) fputs(DIM, stdout);
+    else if (term.colour) printf("\033[%s3%um", hash / 6 % 2 ? "1;" : "", 1 + hash % 6);
+    if (message) {
+        put_safe(stdout, a->name);
+        printf("%s: ", PLAIN);
+    }
+    while (at < a->text.len && (!message || a->own || !named_at(a->text, at))) at++;
+    put_safe(stdout, view(a->text.ptr, at));
+    if (at < a->text.len) {
+        printf("%s%s%s", BOLD, opt.name, PLAIN);
+        at += strlen(opt.name);
+        put_safe(stdout, view(a->text.ptr + at, a->text.len - at));
+        if (term.screen && !a->past) fputs("\a", stdout);
+    }
     fputs("\n", stdout);
-    if (a->past && a->seq + 1 == net.present) show_past(0);
+    in_past = a->past && a->seq + 1 != net.present;
+    if (in_past != a->past) fputs(headings[0], stdout);
     put_out(stdout);
 }
 
 /* ---- Connecting ---- */
-
-static void watch_add(watch *w, socket_t s, fd_set *set)
-{
-    FD_SET(s, set);
-    if ((int)s > w->top) w->top = (int)s;
-}
 
 static void link_close(tcp_link *l)
 {
@@ -1053,36 +966,15 @@ static void link_open(tcp_link *l, place *p)
 /* A connection under way shows its end as writable or, when it fails on Windows, as failed. */
 static void link_watch(const tcp_link *l, watch *w)
 {
-    if (l->phase == LINK_OPEN) watch_add(w, l->socket, &w->readable);
+    if (l->phase == LINK_OPEN) FD_SET(l->socket, &w->readable);
     if (l->phase != LINK_OPENING) return;
     if (l->again < w->until) w->until = l->again;
     if (l->socket == INVALID_SOCKET) return;
-    watch_add(w, l->socket, &w->writable);
-    watch_add(w, l->socket, &w->failed);
+    FD_SET(l->socket, &w->writable);
+    FD_SET(l->socket, &w->failed);
 }
 
 enum { LINK_LOST = -1, LINK_MADE = -2 };
-
-/* Begins to connect to the next address that takes it: 0, or LINK_LOST when there is none. */
-static int link_next(tcp_link *l, uint64_t now)
-{
-    while (l->next) {
-        if (l->socket != INVALID_SOCKET) socket_close(l->socket);
-        l->to = l->next;
-        l->next = l->to->ai_next;
-        l->again = l->next ? now + STAGGER_MS : UINT64_MAX;
-        l->socket = socket(l->to->ai_family, SOCK_STREAM, 0);
-        l->error = socket_error();
-        if (!socket_fits(l->socket) || !socket_nonblocking(l->socket)) continue;
-        if (connect(l->socket, l->to->ai_addr, (socklen)l->to->ai_addrlen) == 0) return 0;
-        l->error = socket_error();
-        if (!socket_connecting(l->error)) continue;
-        l->error = SOCKET_TIMEOUT; /* if nothing else is heard */
-        return 0;
-    }
-    link_close(l);
-    return LINK_LOST;
-}
 
 /* > 0 bytes that came; LINK_MADE when it is connected now; LINK_LOST when it cannot be, or is not
    any more; else 0. */
@@ -1107,13 +999,30 @@ static int link_turn(tcp_link *l, const watch *w, uint64_t now, uint8_t *p, size
     } else if (now < l->again) {
         return 0;
     }
-    return link_next(l, now);
+    while (l->next) { /* the next address that takes it */
+        if (l->socket != INVALID_SOCKET) socket_close(l->socket);
+        l->to = l->next;
+        l->next = l->to->ai_next;
+        l->again = l->next ? now + STAGGER_MS : UINT64_MAX;
+        l->socket = socket(l->to->ai_family, SOCK_STREAM, 0);
+        l->error = socket_error();
+        if (!socket_fits(l->socket) || !socket_nonblocking(l->socket)) continue;
+        if (connect(l->socket, l->to->ai_addr, (socklen)l->to->ai_addrlen) == 0) return 0;
+        l->error = socket_error();
+        if (!socket_connecting(l->error)) continue;
+        l->error = SOCKET_TIMEOUT; /* if nothing else is heard */
+        return 0;
+    }
+    link_close(l);
+    return LINK_LOST;
 }
 
+/* error: the connection's; 0: there was one. */
 static void no_server(const place *p, int error)
 {
-    warn("no connection to %s, TCP port %s (%s): is ./server running there? Another address is "
-         "given with -s", p->host, p->tcp, p->addresses ? socket_words(error) : "no such host");
+    warn("no chat server at %s, TCP port %s (%s): is ./server running there? Another address is "
+         "given with -s", p->host, p->tcp,
+         !p->addresses ? "no such host" : error ? socket_words(error) : "no answer");
 }
 
 /* IPv4 and IPv6 have it at the same place. */
@@ -1123,46 +1032,18 @@ static void set_port(struct sockaddr_storage *ss, unsigned port)
     memcpy((uint8_t *)ss + offsetof(struct sockaddr_in, sin_port), &p, sizeof p);
 }
 
-static void udp_close(void)
-{
-    if (net.udp != INVALID_SOCKET) socket_close(net.udp);
-    net.udp = INVALID_SOCKET;
-}
-
-/* Receives datagrams at the address and port of the TCP connection, since a server may take either
-   for ours. If the port is taken: at any other, which the JSON dialect can declare. Once in the
-   room the socket stays, as long as the address does: something may be on the way to it. */
-static int udp_open(void)
-{
-    struct sockaddr_storage local = {0};
-    socklen len = sizeof local;
-    ocm_addr mine = addr_local(net.tcp.socket), old = addr_local(net.udp);
-    if (net.udp != INVALID_SOCKET && net.entered && memcmp(old.ip, mine.ip, 16) == 0) return 1;
-    udp_close();
-    if (getsockname(net.tcp.socket, (struct sockaddr *)&local, &len) != 0) return 0;
-    net.udp = socket(local.ss_family, SOCK_DGRAM, 0);
-    if (socket_fits(net.udp) && socket_nonblocking(net.udp)) {
-        if (bind(net.udp, (struct sockaddr *)&local, len) == 0) return 1;
-        set_port(&local, 0);
-        if (!opt.text && bind(net.udp, (struct sockaddr *)&local, len) == 0) return 1;
-    }
-    udp_close();
-    return 0;
-}
-
 /* ---- Lists ---- */
 
-/* At most one list is under way. Its servers are asked one after another, and meanwhile the chat
+/* At most one list is under way: its servers are asked one after another, and meanwhile the chat
    goes on. */
 static struct {
-    place *of, *end;             /* the server that is asked; where the others end, NULL: no list */
+    place *of;                   /* the server that is asked; NULL: there is no list */
     tcp_link link;
-    uint64_t until;              /* ms: its answer has to be there */
-    char room[OCM_NAME_MAX + 1]; /* empty: all rooms */
-    int counting;                /* only how many there are is shown */
+    uint64_t until;              /* ms: its answer has to be there; 0: it is not asked yet */
+    const char *room;            /* empty: all rooms */
     int connected, good;         /* one of them was reached; all have answered */
     int more;                    /* an answer was cut */
-    unsigned long lines, most;   /* most: that are shown */
+    unsigned long lines, most;   /* most: that are shown; 0: they are only counted */
     size_t len;
     uint8_t answer[OCM_ANSWER_MAX + OCM_NAME_MAX];
 } list;
@@ -1175,38 +1056,27 @@ static place *place_of(const char *room)
     return &net.places[ocm_pick(names, net.place_count, ocm_text(room))];
 }
 
-static void list_ask(place *p)
+/* Asks for the rooms of all servers, or for a room's members; shows them, or only counts them. */
+static void list_start(const char *room, int shown)
 {
-    list.of = p;
-    list.until = clock_ms() + LIST_MS;
-    list.len = 0;
-    link_open(&list.link, p);
-}
-
-/* Asks for the rooms of all servers, or for a room's members. */
-static void list_start(const char *room, int counting)
-{
-    place *first = *room ? place_of(room) : net.places;
     int rows, columns;
     terminal_size(&rows, &columns);
-    strcpy(list.room, room);
-    list.end = *room ? first + 1 : first + net.place_count;
-    list.counting = counting;
-    list.most = !term.screen ? (unsigned long)-1 : rows > 6 ? (unsigned long)rows - 4 : 2;
-    list.lines = 0;
+    list.of = *room ? place_of(room) : net.places;
+    list.room = room;
+    list.until = list.lines = 0;
+    list.most = rows > 6 ? (unsigned long)rows - 4 : 2;
+    if (opt.list || !term.screen) list.most = ULONG_MAX;
+    if (!shown) list.most = 0;
     list.connected = list.more = 0;
     list.good = 1;
-    list_ask(first);
 }
-
-#define LIST_FILE (opt.list ? stdout : ASIDE)
 
 /* Shows what a server has answered. 0 if that is no list. */
 static int list_show(ocm_view rest)
 {
     static uint8_t scratch[OCM_LIST_MAX];
-    FILE *f = LIST_FILE;
-    int table = f == stdout && !is_terminal(stdout);
+    FILE *f = opt.list ? stdout : ASIDE;
+    int table = opt.list && !is_terminal(stdout);
     ocm_listed l;
     line_wipe();
     while (rest.len > 0) {
@@ -1219,52 +1089,52 @@ static int list_show(ocm_view rest)
         if (l.more) continue;
         name = l.room.len ? l.room : l.username;
         if (!ocm_room_valid(name)) return 0;
-        if (l.username.len && opt.name) name_heard(name);
-        if (++list.lines > list.most || list.counting) continue;
+        if (l.username.len) name_heard(name);
+        if (++list.lines > list.most) continue;
         put_safe(f, name);
-        if (l.room.len && table)
-            fprintf(f, "\t%lu\t%s\n", (unsigned long)l.size, l.password ? "password" : "open");
-        else if (l.room.len)
-            fprintf(f, " (%lu %s%s)\n", (unsigned long)l.size, l.size == 1 ? "member" : "members",
-                    l.password ? ", password" : "");
+        if (l.username.len)
+            fprintf(f, table ? "\t%s\n" : " (%s)\n", l.host ? "host" : "member");
         else
-            fputs(table ? l.host ? "\thost\n" : "\tmember\n" : l.host ? " (host)\n" : "\n", f);
+            fprintf(f, table ? "\t%lu\t%s\n" : " (members: %lu, %s)\n", (unsigned long)l.size,
+                    l.password ? "password" : "open");
     }
+    put_out(f);
     return 1;
 }
 
 /* All servers have answered, or have not. */
 static void list_end(void)
 {
-    FILE *f = LIST_FILE;
-    list.end = NULL;
-    if (list.counting) {
-        if (list.good && list.lines > 1)
-            inform(nothing, "%lu members are here%s", list.lines, list.more ? " at least" : "");
-    } else if (list.lines > list.most) {
-        fprintf(f, "... and %lu more%s\n", list.lines - list.most, list.more ? " at least" : "");
-    } else if (list.more) {
-        warn("the list is longer than the server tells");
-    } else if (list.good && list.lines == 0 && *list.room) {
+    int none = list.good && list.most > 0 && list.lines == 0;
+    list.of = NULL;
+    if (list.lines > list.most || list.more)
+        inform(nothing, "%s%lu %s are here", list.more ? "at least " : "", list.lines,
+               *list.room ? "members" : "rooms");
+    else if (none && !*list.room)
+        inform(nothing, "no rooms yet");
+    else if (none)
         warn(*opt.password ? "wrong password for room \"%s\"" : "room \"%s\" has a password, and "
              "names its members only to anyone who gives it (-p)", list.room);
-        list.good = !*opt.password;
-    } else if (list.good && list.lines == 0 && is_terminal(f)) {
-        fputs("no rooms yet\n", f);
-    }
-    put_out(f);
+    if (none && *list.room && *opt.password) list.good = 0;
 }
 
-/* Asks when there is a connection, takes the answer, and goes on to the next server. */
+/* Connects, asks, takes the answer, and goes on to the next server. */
 static void list_turn(const watch *w, uint64_t now)
 {
-    ocm_request r = {.op = OCM_LIST, .room = ocm_text(list.room)};
+    ocm_request r = {.op = OCM_LIST};
     ocm_frame answer = {0};
     int n, reached, good;
-    if (!list.end) return;
+    if (!list.of) return;
+    if (!list.until) {
+        link_open(&list.link, list.of);
+        list.until = now + LIST_MS;
+        list.len = 0;
+        return;
+    }
     n = link_turn(&list.link, w, now, list.answer + list.len, sizeof list.answer - list.len);
     if (n == LINK_MADE) {
-        if (*list.room && opt.password) r.password = ocm_text(opt.password);
+        r.room = ocm_text(list.room);
+        if (*list.room) r.password = ocm_text(opt.password);
         n = ocm_request_encode(list.answer, sizeof list.answer, &r);
         if (send(list.link.socket, (char *)list.answer, (socklen)n, 0) == n) n = 0;
         else n = LINK_LOST;
@@ -1279,31 +1149,25 @@ static void list_turn(const watch *w, uint64_t now)
     good = n > 0 && answer.op == OCM_LIST && answer.state == OCM_STATE_COMPLETE &&
            list_show(answer.payload);
     list.good &= good;
-    if (!good && !list.counting) {
+    if (!good && list.most > 0) {
         if (n > 0 && *list.room) warn("room \"%s\" does not exist", list.room);
         else if (!reached) no_server(list.of, list.link.error);
         else warn("the server at %s, TCP port %s, gives no list", list.of->host, list.of->tcp);
     }
-    if (list.of + 1 < list.end) list_ask(list.of + 1);
-    else list_end();
-}
-
-static void list_wait(const char *room)
-{
-    list_start(room, 0);
-    while (list.end) turn(UINT64_MAX);
+    list.until = 0;
+    if (*list.room || ++list.of == net.places + net.place_count) list_end();
 }
 
 /* ---- The plain text dialect (-t), for servers that know no other ----
 
-   The session speaks JSON; what it sends and what it is sent is translated here. Such a server is
-   sent nothing but what the user says. */
+   The session speaks JSON: what it sends, and the answer to its request, is translated here. Such a
+   server is sent nothing but what the user says, and what it sends is shown as it comes. */
 
 #define TEXT_PAUSE_MS 25 /* between two messages: what is over a server's rate is lost */
 
 static struct {
     uint64_t pause; /* ms: the next message may go */
-    uint8_t out[OCM_FRAME_MAX], said[OCM_FRAME_MAX], scratch[OCM_FRAME_MAX];
+    uint8_t out[OCM_FRAME_MAX], scratch[OCM_FRAME_MAX];
 } text;
 
 static ocm_view text_request(ocm_view request)
@@ -1323,24 +1187,24 @@ static void text_received(const uint8_t *p, size_t len, uint64_t now)
     if (n > 0 && f.state == OCM_STATE_ACK && f.payload.len == 1) byte = f.payload.ptr[0];
     if (byte > 0 && byte != 200) {
         sprintf(json, "{\"status\":%d}", byte < 7 ? of_byte[byte] : 400);
-        n = ocm_frame_encode(text.out, sizeof text.out, f.op, OCM_STATE_COMPLETE, nothing,
-                             ocm_text(json));
-        ocm_session_received(&session, text.out, (size_t)n, now);
-    } else {
-        ocm_session_received(&session, p, len, now);
+        len = (size_t)ocm_frame_encode(text.out, sizeof text.out, f.op, OCM_STATE_COMPLETE,
+                                       nothing, ocm_text(json));
+        p = text.out;
     }
+    ocm_session_received(&session, p, len, now);
 }
 
 /* What the user says, which is shown at once: nobody sends it back. */
 static ocm_view text_said(ocm_view datagram, uint64_t now)
 {
+    ocm_action a = {.kind = OCM_SHOW_MESSAGE, .name = ocm_text(opt.name), .own = 1};
     ocm_datagram d;
     ocm_message m;
-    memcpy(text.said, datagram.ptr, datagram.len);
-    if (ocm_datagram_decode(text.said, datagram.len, &d) < 0 ||
+    if (ocm_datagram_decode(datagram.ptr, datagram.len, &d) < 0 ||
         ocm_message_decode(d.payload, text.scratch, &m) < 0 || m.has & OCM_HAS_OPERATION)
         return nothing;
-    ocm_session_datagram(&session, text.said, datagram.len, now);
+    a.text = m.text;
+    act(&a, now);
     return view(text.out,
                 (size_t)ocm_datagram_encode(text.out, sizeof text.out, d.room, d.token, m.text));
 }
@@ -1348,45 +1212,33 @@ static ocm_view text_said(ocm_view datagram, uint64_t now)
 /* "alice: hi", or the server's own words; with a header or without one. */
 static void text_datagram(const uint8_t *p, size_t len, uint64_t now)
 {
-    static const char host_left[] = "You have been disconnected: the host left";
-    const ocm_view system = ocm_text("system");
+    static const char removed[] = "You have been disconnected: ";
+    const size_t begin = sizeof removed - 1;
+    ocm_action a = {.kind = OCM_SHOW_NOTICE, .text = view(p, len)};
     ocm_datagram d;
-    ocm_message m = {.has = OCM_HAS_SENDER | OCM_HAS_TEXT, .sender = system};
-    size_t i;
-    int n;
-    if (ocm_datagram_decode(p, len, &d) < 0 || !ocm_view_equal(d.room, ocm_text(opt.room))) {
-        d.room = d.token = nothing;
-        d.payload = view(p, len);
+    size_t i = 0;
+    if (ocm_datagram_decode(p, len, &d) > 0 && ocm_view_equal(d.room, ocm_text(opt.room))) {
+        a.text = d.payload;
+        len -= d.payload.len; /* the session knows its token */
+        if (!ocm_session_datagram(&session, p, len, now)) return;
     }
-    m.text = d.payload;
-    for (i = 0; i + 1 < d.payload.len; i++) {
-        if (d.payload.ptr[i] != ':' || d.payload.ptr[i + 1] != ' ') continue;
-        m.sender = view(d.payload.ptr, i);
-        m.text = view(d.payload.ptr + i + 2, d.payload.len - i - 2);
-        break;
+    while (i + 2 < a.text.len && memcmp(a.text.ptr + i, ": ", 2) != 0) i++;
+    if (i + 2 < a.text.len) {
+        a.name = view(a.text.ptr, i);
+        a.text = view(a.text.ptr + i + 2, a.text.len - i - 2);
     }
-    if (ocm_view_equal(m.sender, system) && m.text.len >= 26 &&
-        memcmp(m.text.ptr, host_left, 26) == 0) {
-        m.has |= OCM_HAS_OPERATION | OCM_HAS_REASON;
-        m.operation = OCM_OP_REMOVED;
-        if (ocm_view_equal(m.text, ocm_text(host_left))) m.reason = ocm_text("host");
+    if (a.name.len && !ocm_view_equal(a.name, ocm_text("system"))) {
+        a.kind = OCM_SHOW_MESSAGE;
+    } else if (a.text.len > begin && memcmp(a.text.ptr, removed, begin) == 0) {
+        int host = ocm_view_equal(view(a.text.ptr + begin, a.text.len - begin),
+                                  ocm_text("the host left"));
+        a.kind = OCM_END;
+        a.end = host ? OCM_END_HOST : OCM_END_REMOVED;
     }
-    n = ocm_message_encode(text.said, sizeof text.said, &m);
-    if (n > 0)
-        n = ocm_datagram_encode(text.out, sizeof text.out, d.room, d.token,
-                                view(text.said, (size_t)n));
-    if (n > 0) ocm_session_datagram(&session, text.out, (size_t)n, now);
+    if (net.entered) act(&a, now);
 }
 
 /* ---- The session ---- */
-
-static int talk_say(ocm_view v)
-{
-    uint64_t now = clock_ms();
-    int result = now < text.pause ? OCM_E_FULL : ocm_session_say(&session, v);
-    if (opt.text && result > 0) text.pause = now + TEXT_PAUSE_MS;
-    return result;
-}
 
 /* There is no connection, or it has ended. */
 static void talk_lost(uint64_t now)
@@ -1401,23 +1253,40 @@ static void talk_leave(void)
     ocm_session_leave(&session);
 }
 
-/* The text dialect cannot name another UDP port: it connects again, from another one. */
+/* There is a connection. Datagrams are received at its address and port, since a server may take
+   either for ours. If the port is taken: at any other, which the JSON dialect can declare; the text
+   dialect connects again, from another one. Once in the room the socket stays, as long as the
+   address does: something may be on the way to it. */
 static void talk_connected(uint64_t now)
 {
     static int again;
     const struct addrinfo *to = net.tcp.to;
-    ocm_addr mine;
+    struct sockaddr_storage local = {0};
+    socklen len = sizeof local;
+    ocm_addr mine = addr_local(net.tcp.socket), old = addr_local(net.udp);
+    int bound = net.udp != INVALID_SOCKET && net.entered && memcmp(old.ip, mine.ip, 16) == 0;
     memcpy(&net.to, to->ai_addr, to->ai_addrlen);
     net.to_len = (socklen)to->ai_addrlen;
     set_port(&net.to, (unsigned)atoi(net.home->udp));
-    if (udp_open()) {
-        mine = addr_local(net.udp);
-        ocm_session_connected(&session, ocm_text(addr_ip(&mine)), mine.port, now);
-    } else if (opt.text && again++ < 20) {
-        link_open(&net.tcp, net.home);
-    } else {
-        talk_lost(now);
+    if (!bound) {
+        socket_close(net.udp); /* if there is none, that does no harm */
+        net.udp = socket(to->ai_family, SOCK_DGRAM, 0);
+        if (socket_fits(net.udp) && socket_nonblocking(net.udp) &&
+            getsockname(net.tcp.socket, (struct sockaddr *)&local, &len) == 0) {
+            bound = bind(net.udp, (struct sockaddr *)&local, len) == 0;
+            set_port(&local, 0);
+            if (!bound && !opt.text) bound = bind(net.udp, (struct sockaddr *)&local, len) == 0;
+        }
     }
+    mine = addr_local(net.udp);
+    if (bound) {
+        ocm_session_connected(&session, ocm_text(addr_ip(&mine)), mine.port, now);
+        return;
+    }
+    socket_close(net.udp);
+    net.udp = INVALID_SOCKET;
+    if (opt.text && again++ < 20) link_open(&net.tcp, net.home);
+    else talk_lost(now);
 }
 
 static void talk_turn(const watch *w, uint64_t now)
@@ -1444,81 +1313,74 @@ static void talk_turn(const watch *w, uint64_t now)
 
 /* ---- Input ---- */
 
+enum { HELP, WHO, ROOMS, ME, NICK, LEAVE, QUIT, COMMANDS };
+
 static const struct {
     const char *word, *help;
-} commands[] = {{"/help", "this; and //X says /X, and Tab completes a name"},
-                {"/who", "lists who is here"},
-                {"/rooms", "lists the rooms"},
-                {"/me", "X says *X*"},
-                {"/nick", "does not exist: leave, and come back with -n NAME"},
-                {"/leave", "leaves, like ^C"},
-                {"/quit", "leaves, too"}};
+} commands[COMMANDS] = {{"/help", "this; and //X says /X, and Tab completes a name"},
+                        {"/who", "lists who is here"},
+                        {"/rooms", "lists the rooms"},
+                        {"/me", "X says *X*"},
+                        {"/nick", "does not exist: leave, and come back with -n NAME"},
+                        {"/leave", "leaves, like ^C"},
+                        {"/quit", "leaves, too"}};
 
-/* How many letters two words begin with in common. */
-static size_t common(const char *a, const char *b)
-{
-    size_t n = 0;
-    while (a[n] && a[n] == b[n]) n++;
-    return n;
-}
-
-/* Carries out the command in the line. 1, or what saying it returned. */
-static int command(void)
+/* Carries out a command: what is to be said, or nothing. */
+static ocm_view command(const char *line)
 {
     static char said[LINE_MAX_LEN + 3];
-    const char *nearest = commands[0].word;
     char word[16] = "";
     int rest = 0;
-    size_t i;
-    sscanf(term.line, "%15s %n", word, &rest);
+    size_t i, nearest = HELP;
+    sscanf(line, "%15s %n", word, &rest);
     for (i = 0; word[i]; i++) word[i] = (char)tolower((unsigned char)word[i]);
-    for (i = 1; i < sizeof commands / sizeof commands[0]; i++)
-        if (common(word, commands[i].word) > common(word, nearest)) nearest = commands[i].word;
-    if (strcmp(word, nearest) != 0) {
+    for (i = 0; i < COMMANDS; i++)
+        if (word[1] == commands[i].word[1]) nearest = i;
+    if (strcmp(word, commands[nearest].word) != 0) {
         inform(nothing, "no such command; did you mean %s? To say a line with / first, begin it "
-                        "with //", nearest);
-    } else if (strcmp(word, "/leave") == 0 || strcmp(word, "/quit") == 0) {
-        talk_leave();
-    } else if (strcmp(word, "/who") == 0) {
-        list_start(opt.room, 0);
-    } else if (strcmp(word, "/rooms") == 0) {
-        list_start("", 0);
-    } else if (strcmp(word, "/me") == 0 && term.line[rest]) {
-        sprintf(said, "*%s*", term.line + rest);
-        return talk_say(ocm_text(said));
-    } else {
-        for (i = 0; i < sizeof commands / sizeof commands[0]; i++)
-            inform(nothing, "%-6s  %s", commands[i].word, commands[i].help);
+                        "with //", commands[nearest].word);
+        return nothing;
     }
-    return 1;
+    switch (nearest) {
+    case WHO: list_start(opt.room, 1); break;
+    case ROOMS: list_start("", 1); break;
+    case LEAVE:
+    case QUIT: talk_leave(); break;
+    case ME:
+        if (line[rest]) {
+            sprintf(said, "*%s*", line + rest);
+            return ocm_text(said);
+        } /* fall through */
+    default:
+        for (i = 0; i < COMMANDS; i++)
+            if (nearest == HELP || nearest == i)
+                inform(nothing, "%-6s  %s", commands[i].word, commands[i].help);
+    }
+    return nothing;
 }
 
-/* Says the line that is complete. 0 if that has to wait. */
+/* Says the next line. 0 if there is none, or if it has to wait. */
 static int line_say(void)
 {
-    int slash = term.keyboard && term.len > 0 && term.line[0] == '/';
-    int twice = slash && term.len > 1 && term.line[1] == '/', result = 1;
-    ocm_view v = view(term.line + twice, term.len - (size_t)twice);
-    term.line[term.len] = 0;
-    if (term.len > 0 && term.lost) result = OCM_E_LARGE;
-    else if (slash && !twice) result = command();
-    else if (term.len > 0) result = talk_say(v);
-    if (result == OCM_E_FULL) return 0;
+    static char line[LINE_MAX_LEN + 1];
+    uint64_t now = clock_ms();
+    int full = now < text.pause || ocm_session_pending(&session) == OCM_OUTBOX;
+    int len = full ? -1 : line_take(line), result = 1, slash, twice;
+    ocm_view v;
+    if (len < 0) return 0;
+    slash = term.keyboard && line[0] == '/';
+    twice = slash && line[1] == '/';
+    v = view(line + twice, (size_t)(len - twice));
+    if (slash && !twice) v = command(line);
+    if (v.len && opt.text) text.pause = now + TEXT_PAUSE_MS;
+    if (v.len) result = ocm_session_say(&session, v);
     if (result == OCM_E_LARGE)
-        warn("the message is too long: %lu bytes, at most %lu are possible",
-             (unsigned long)(term.len + term.lost),
+        warn("the message is too long: %d bytes, at most %lu are possible", len,
              (unsigned long)ocm_session_text_max(&session));
     else if (result < 0)
         warn("the message is not text: it has control characters or is not UTF-8");
-    if (result < 0 && !term.screen) net.refused++;
-    if (result > 0 && term.screen && term.len && strcmp(term.history[1], term.line) != 0) {
-        memmove(term.history[2], term.history[1], (HISTORY_MAX - 1) * sizeof term.history[0]);
-        strcpy(term.history[1], term.line);
-        if (term.history_len < HISTORY_MAX) term.history_len++;
-    }
-    /* what was refused is to be mended, but after a line of a paste the next one comes at once */
-    if (result > 0 || !term.screen || term.paste == PASTE_TAKEN) line_clear();
-    term.complete = 0;
+    if (!term.screen) net.refused += result < 0;
+    else if (result < 0 && term.len == 0) line_insert(line, (size_t)len); /* to be mended */
     return 1;
 }
 
@@ -1526,42 +1388,24 @@ static int line_say(void)
    be edited, so that nothing has to be typed twice. */
 static void ask(const char *question, char *answer, int hidden)
 {
+    int len;
     line_clear();
     term.question = question;
     term.hidden = hidden;
-    if (term.screen) line_insert(answer, hidden ? 0 : strlen(answer));
-    else fputs(question, stderr);
+    line_insert(answer, hidden ? 0 : strlen(answer));
+    if (!term.screen) fputs(question, stderr);
     put_out(stderr);
-    if (!term.screen && hidden) terminal_mode(MODE_SILENT);
-    while (!line_take() && !term.ended) turn(UINT64_MAX);
-    line_draw();
-    if (!term.screen && hidden) terminal_mode(MODE_SHELL);
-    if (term.screen || hidden) fputs("\n", term.screen ? stdout : stderr);
+    while ((len = line_take(answer)) < 0 && !term.ended) turn(UINT64_MAX);
+    if (len < 0) finish(net.status);
     term.question = NULL;
-    term.hidden = term.before = 0;
-    term.row[0] = 0;
-    if (!term.complete) finish(net.status);
-    memcpy(answer, term.line, term.len);
-    answer[term.len] = 0;
+    term.hidden = 0;
     line_clear();
 }
 
 /* ---- Loop ---- */
 
-static void entered(int status)
-{
-    net.entered = 1;
-    heard.urgent = 0;
-    inform(nothing, "%s \"%s\" as \"%s\"", status == 201 ? "created" : "joined", opt.room,
-           opt.name);
-    if (!term.screen) return;
-    printf("\033]2;%s\007", opt.room);
-    if (status == 201) inform(nothing, "the room closes when you leave");
-    else if (!opt.text && !list.end) list_start(opt.room, 1);
-}
-
-/* Says why the session has ended. */
-static void farewell(const ocm_action *a)
+/* The session is over: says why. What was read and not said is counted. */
+static void ended(const ocm_action *a)
 {
     static const char *const why[] = { /* the room, the name */
         [OCM_END_UNCONFIRMED] = "the server did not confirm that you left",
@@ -1573,13 +1417,20 @@ static void farewell(const ocm_action *a)
         [OCM_END_FULL] = "the server or the room is full, or your address joins too often; try "
                          "again later",
         [OCM_END_REFUSED] = "the server refused room \"%s\" for \"%s\" (%d)"};
-    if (a->end == OCM_END_NO_SERVER)
-        no_server(net.home, net.tcp.error);
-    else if (a->end == OCM_END_NO_ANSWER)
-        warn("no answer from a chat server at %s, TCP port %s; is that another program's port? "
-             "Another address is given with -s", net.home->host, net.home->tcp);
-    else if (a->end == OCM_END_PASSWORD && opt.text)
-        warn("room \"%s\" has a password, which -t cannot give", opt.room);
+    unsigned long unknown = (unsigned long)a->count, left = 0;
+    int stays = term.screen && net.entered && !net.leaving;
+    if (!term.keyboard || !net.leaving) left = lines_in(term.said, term.said_len);
+    link_close(&net.tcp);
+    socket_close(net.udp);
+    net.udp = INVALID_SOCKET;
+    line_wipe();
+    net.over = 1;
+    net.end = term.keyboard && !net.entered && a->end >= OCM_END_NO_ROOM &&
+              a->end <= OCM_END_PASSWORD - (opt.text || !term.screen) ? a->end : 0;
+    net.entered = 0; /* no line is drawn any more */
+    heard.urgent = 1;
+    if (a->end == OCM_END_NO_SERVER || a->end == OCM_END_NO_ANSWER)
+        no_server(net.home, a->end == OCM_END_NO_SERVER ? net.tcp.error : 0);
     else if (a->end == OCM_END_PASSWORD && *opt.password)
         warn("wrong password for room \"%s\"", opt.room);
     else if (a->end == OCM_END_HOST || (a->end == OCM_END_REMOVED && a->text.len))
@@ -1587,37 +1438,14 @@ static void farewell(const ocm_action *a)
     else if (why[a->end])
         warn(why[a->end], opt.room, opt.name, a->status);
     if (a->end == OCM_END_REFUSED && a->text.len) inform(a->text, "it says");
-}
-
-/* The session is over. What was read and not said is counted. */
-static void ended(const ocm_action *a)
-{
-    static char draft[LINE_MAX_LEN + 1];
-    unsigned long unknown = (unsigned long)a->count;
-    unsigned long left = term.complete || (!term.keyboard && term.len > 0);
-    int stays = term.screen && net.entered && !net.leaving;
-    if (!term.keyboard) left += lines_in(term.input, term.input_at, term.input_len);
-    if (term.paste == PASTE_TAKEN) left += lines_in(term.pasted, term.pasted_at, term.pasted_len);
-    link_close(&net.tcp);
-    udp_close();
-    line_wipe();
-    net.over = 1;
-    net.end = term.keyboard && !net.entered && a->end >= OCM_END_NO_ROOM &&
-              a->end <= OCM_END_PASSWORD - opt.text ? a->end : 0;
-    net.entered = 0; /* no line is drawn any more */
-    heard.urgent = 1;
-    farewell(a);
     if (net.end) return;
     if (net.refused || unknown || left)
         warn("of your messages, %lu were refused, %lu may not have arrived, and %lu were not sent",
              net.refused, unknown, left);
-    net.status = (a->end != OCM_END_LEFT && a->end != OCM_END_UNCONFIRMED &&
-                  a->end != OCM_END_HOST) || net.refused || unknown || left;
-    if (!stays) return;
-    memcpy(draft, term.line, term.len);
-    draft[term.len] = 0;
-    if (term.paste != PASTE_COMING) term.paste = PASTE_NONE;
-    ask("Enter ends: ", draft, 0); /* whoever is typing must not type on into the shell */
+    net.status = a->end > OCM_END_HOST || net.refused || unknown || left;
+    term.line[term.len] = 0;
+    term.said_len = 0;
+    if (stays) ask("Enter ends: ", term.line, 0); /* what is being typed must not reach the shell */
 }
 
 /* Carries out what the session wants. */
@@ -1648,8 +1476,14 @@ static void act(const ocm_action *a, uint64_t now)
                    (struct sockaddr *)&net.to, net.to_len);
         break;
     case OCM_SHOW_ENTERED:
+        net.entered = 1;
         net.present = a->seq;
-        entered(a->status);
+        heard.urgent = 0;
+        heard.resumed = 1; /* the window gets its title */
+        inform(nothing, "%s \"%s\" as \"%s\"", a->status == 201 ? "created" : "joined", opt.room,
+               opt.name);
+        if (term.screen && a->status == 201) inform(nothing, "the room closes when you leave");
+        else if (term.screen && !opt.text && !list.of) list_start(opt.room, 0);
         break;
     case OCM_SHOW_MESSAGE:
     case OCM_SHOW_JOINED: name_heard(a->name); /* fall through */
@@ -1659,40 +1493,28 @@ static void act(const ocm_action *a, uint64_t now)
     default:
         if (a->kind == OCM_SHOW_REFUSED) net.refused++;
         sprintf(count, "%llu", (unsigned long long)a->count);
-        inform(a->count ? ocm_text(count) : a->text, says[a->kind], net.home->udp);
+        inform(a->count ? ocm_text(count) : a->text,
+               a->kind == OCM_SHOW_OUTAGE && a->text.len ? "trying to come back" : says[a->kind],
+               net.home->udp);
         if (a->why.len) inform(a->why, "it says");
         break;
-    }
-}
-
-/* ^C with text in the line clears it. Otherwise it leaves, like any other signal that ends
-   programs, and the next one ends the program where it stands. */
-static void follow_signals(void)
-{
-    if (heard.interrupts + heard.stops == 0) return;
-    if (!heard.stops && !net.leaving && term.screen && (term.len > 0 || term.paste)) {
-        heard.interrupts = 0;
-        term.paste = PASTE_NONE;
-        line_clear();
-    } else {
-        heard.urgent = 1;
-        talk_leave();
     }
 }
 
 /* Waits until something happens, and takes what has come: the only place that waits. */
 static void turn(uint64_t until)
 {
+    static uint8_t input[4096];
     struct timeval t = {0, 0};
     uint64_t now = clock_ms();
     unsigned ms;
-    int wanted = !term.ended && !term.complete && term.input_at == term.input_len &&
-                 term.paste != PASTE_TAKEN, n;
-    watch w = {.top = -1, .until = list.end && list.until < until ? list.until : until};
+    int wanted = !term.ended && !memchr(term.said, '\n', term.said_len), n, i;
+    watch w = {.until = list.of && list.until < until ? list.until : until};
     if (term.screen && heard.resumed) { /* the shell has set its own modes meanwhile */
         heard.resumed = 0;
-        terminal_mode(MODE_KEYS);
+        terminal_keys(1);
         fputs("\033[?2004h", stdout); /* marks around what is pasted */
+        if (net.entered) printf("\033]2;%s\007", opt.room);
         put_out(stdout);
         term.row[0] = 0;
     }
@@ -1700,27 +1522,26 @@ static void turn(uint64_t until)
     if (++net.fruitless > 100) nap(10); /* a call fails again and again: not at full speed */
     link_watch(&net.tcp, &w);
     link_watch(&list.link, &w);
-    if (net.udp != INVALID_SOCKET) watch_add(&w, net.udp, &w.readable);
-    if (wanted && INPUT_SOCKET != INVALID_SOCKET) watch_add(&w, INPUT_SOCKET, &w.readable);
-    ms = w.until <= now || heard.interrupts + heard.stops > 0 ? 0
+    if (net.udp != INVALID_SOCKET) FD_SET(net.udp, &w.readable);
+    if (wanted && INPUT_SOCKET != INVALID_SOCKET) FD_SET(INPUT_SOCKET, &w.readable);
+    ms = w.until <= now || heard.signal ? 0
          : w.until - now < TURN_MS ? (unsigned)(w.until - now) : TURN_MS;
     t.tv_sec = ms / 1000;
     t.tv_usec = (int)(ms % 1000) * 1000;
-    if (w.top < 0) nap((int)ms);
-    n = w.top < 0 ? 0 : select(w.top + 1, &w.readable, &w.writable, &w.failed, &t);
+    n = select(FD_SETSIZE, &w.readable, &w.writable, &w.failed, &t);
     if (n <= 0) memset(&w, 0, sizeof w);
+    if (n < 0) nap(10); /* there is no socket, on Windows; or a signal came */
     if (n == 0 && ms > 0) net.fruitless = 0;
     if (wanted && (INPUT_SOCKET == INVALID_SOCKET || FD_ISSET(INPUT_SOCKET, &w.readable))) {
-        n = input_read(term.input, sizeof term.input);
-        term.input_at = 0;
-        term.input_len = n > 0 ? (size_t)n : 0;
-        if (n > 0) net.fruitless = 0;
+        n = input_read(input, sizeof input);
+        for (i = 0; i < n && !term.ended; i++) input_take((char)input[i]);
+        if (n != 0) net.fruitless = 0;
         if (n < 0) term.ended = 1;
+        if (n < 0 && !term.screen && term.said_len > 0) input_take('\n'); /* it may lack one */
     }
     now = clock_ms();
     list_turn(&w, now);
     talk_turn(&w, now);
-    follow_signals();
 }
 
 /* ---- Main ---- */
@@ -1737,7 +1558,7 @@ static const char usage[] =
     "  -t  speak the plain text dialect, which other servers may want\n"
     "  -h, --help  this text            -V, --version  the version\n";
 
-/* HOST[/TCP:UDP]. The same server once more is passed over. */
+/* HOST[/TCP:UDP]. */
 static void add_place(const char *arg)
 {
     place p = {"", "8000", "9000", "", NULL};
@@ -1745,7 +1566,7 @@ static void add_place(const char *arg)
     int end = 0;
     int n = sscanf(arg, "%255[^/]%n/%5[0-9]:%5[0-9]%n", p.host, &end, p.tcp, p.udp, &end);
     int tcp = atoi(p.tcp), udp = atoi(p.udp);
-    size_t len = strlen(p.host), i;
+    size_t len = strlen(p.host);
     if (len > 1 && p.host[0] == '[' && p.host[len - 1] == ']') { /* [::1], as in a URL */
         memmove(p.host, p.host + 1, len - 2);
         p.host[len - 2] = 0;
@@ -1757,12 +1578,12 @@ static void add_place(const char *arg)
     for (c = p.host; *c && *c != '%'; c++) /* after % comes the name of an interface */
         *c = (char)tolower((unsigned char)*c);
     sprintf(p.name, "%s/%d:%d", p.host, tcp, udp);
-    for (i = 0; i < net.place_count; i++)
-        if (strcmp(net.places[i].name, p.name) == 0) return;
     if (net.place_count == PLACES_MAX)
         die(2, "-s %s: at most %d servers; leave one out", arg, PLACES_MAX);
     net.places[net.place_count++] = p;
 }
+
+#define set(array, text) snprintf(array, sizeof array, "%s", text)
 
 static void read_options(int argc, char **argv)
 {
@@ -1770,46 +1591,41 @@ static void read_options(int argc, char **argv)
     for (i = 1; i < argc; i++) {
         const char *arg = argv[i];
         int letter = arg[0] == '-' && arg[1] && !arg[2] ? arg[1] : 0;
-        if (strcmp(arg, "--help") == 0) letter = 'h';
-        if (strcmp(arg, "--version") == 0) letter = 'V';
-        if (letter == 'h') fputs(usage, stdout);
-        if (letter == 'V') printf("client %s\n", OCM_VERSION);
-        if (letter == 'h' || letter == 'V') finish(0);
+        if (letter == 'h' || strcmp(arg, "--help") == 0) {
+            fputs(usage, stdout);
+            finish(0);
+        }
+        if (letter == 'V' || strcmp(arg, "--version") == 0) {
+            printf("client %s\n", OCM_VERSION);
+            finish(0);
+        }
         if (letter == 'l') opt.list = 1;
         if (letter == 'p') opt.ask_password = 1;
         if (letter == 't') opt.text = 1;
-        if (arg[0] == '-' && (!letter || !strchr("lptsncj", letter)))
-            die(2, "unknown option \"%s\"; see client -h", arg);
         if (letter && strchr("lpt", letter)) continue;
+        if (arg[0] == '-' && (!letter || !strchr("sncj", letter)))
+            die(2, "unknown option \"%s\"; see client -h", arg);
         if (letter && i + 1 == argc) die(2, "-%c wants a value; see client -h", letter);
         if (letter) arg = argv[++i];
         if (letter == 's') {
             add_place(arg);
         } else if (letter == 'n') {
-            opt.name = arg;
+            set(opt.name, arg);
         } else {
-            if (opt.room)
+            if (*opt.room)
                 die(2, "one room at a time: \"%s\" or \"%s\"; if that is one name with a blank, "
                     "quote it: \"%s %s\"", opt.room, arg, opt.room, arg);
-            opt.room = arg;
+            set(opt.room, arg);
             opt.want = letter == 'c' ? OCM_CREATE : letter == 'j' ? OCM_JOIN : OCM_JOIN_OR_CREATE;
         }
     }
     if (net.place_count == 0) add_place("127.0.0.1");
 }
 
-/* A session has a name and a room. Our own rules for them are stricter than the protocol's: other
-   ones are mistaken for the program's words, or for each other. */
 enum { NAME, ROOM };
 
-static const struct {
-    const char *word, *rule, *question;
-} needs[] = {
-    {"name", "1 to 255 bytes, no control characters, no \": \", no blank at either end, no \"* \" "
-             "at the start, not \"system\"", "name: "},
-    {"room", "1 to 255 bytes, no control characters, no blank at either end",
-     "room to join or create: "}};
-
+/* Our own rules are stricter than the protocol's: some names would be mistaken for the program's
+   words, or for each other. */
 static int fits(int need, const char *s)
 {
     if (!*s || *s == ' ' || s[strlen(s) - 1] == ' ') return 0;
@@ -1821,21 +1637,21 @@ static int fits(int need, const char *s)
    name is the user's on this machine. */
 static void ask_for(int need, int again)
 {
-    static char answers[2][LINE_MAX_LEN + 1];
-    char question[64], *answer = answers[need];
-    const char **value = need == NAME ? &opt.name : &opt.room, *user = environment(USER_VARIABLE);
-    if (need == ROOM || !user || !fits(NAME, user) || strlen(user) > 40) user = NULL;
-    if (user) sprintf(question, "name [%s]: ", user);
-    while (again || !*value || !fits(need, *value)) {
+    const char *user = environment(USER_VARIABLE), *word = need == NAME ? "name" : "room";
+    char question[64], *value = need == NAME ? opt.name : opt.room;
+    if (need == ROOM || !user || !fits(NAME, user) || strlen(user) > 40) user = "";
+    sprintf(question, need == ROOM ? "room to join or create: " : *user ? "name [%s]: " : "name: ",
+            user);
+    while (again || !fits(need, value)) {
         if (*value && !again)
-            warn("\"%s\" cannot be a %s: %s", *value, needs[need].word, needs[need].rule);
+            warn("\"%s\" cannot be a %s: it has 1 to 255 bytes, no control characters, no blank at "
+                 "either end%s", value, word,
+                 need == NAME ? ", no \": \", no \"* \" at the start, and is not \"system\"" : "");
         else if (!term.keyboard)
-            warn("no %s; give one: client -n NAME ROOM", needs[need].word);
+            warn("no %s; give one: client -n NAME ROOM", word);
         if (!term.keyboard) finish(2);
-        if (*value && *value != answer) snprintf(answer, sizeof answers[0], "%s", *value);
-        ask(user ? question : needs[need].question, answer, 0);
-        if (!*answer && user) strcpy(answer, user);
-        *value = answer;
+        ask(question, value, 0);
+        if (!*value) strcpy(value, user);
         again = 0;
     }
 }
@@ -1843,65 +1659,59 @@ static void ask_for(int need, int again)
 /* A new one is asked for twice, since nobody sees what is typed. */
 static void ask_password(int new_one)
 {
-    static char answer[LINE_MAX_LEN + 1], again[LINE_MAX_LEN + 1];
-    opt.password = answer;
-    for (;;) {
-        ask(new_one ? "new password: " : "password: ", answer, 1);
-        if (!new_one) return;
-        if (!*answer) {
-            inform(nothing, "without a password the room is open to everybody");
-            return;
-        }
-        ask("once more: ", again, 1);
-        if (strcmp(answer, again) == 0) return;
-        warn("those two are not the same");
-    }
+    static char again[LINE_MAX_LEN + 1];
+    ask(new_one ? "new password: " : "password: ", opt.password, 1);
+    if (!new_one) return;
+    if (*opt.password) ask("once more: ", again, 1);
+    else inform(nothing, "without a password the room is open to everybody");
+    if (!*opt.password || strcmp(opt.password, again) == 0) return;
+    warn("those two are not the same");
+    ask_password(1);
 }
 
 static void find_password(void)
 {
-    opt.password = opt.ask_password ? environment("OCM_PASSWORD") : "";
-    if (opt.password) return;
-    if (!term.keyboard)
-        die(2, "-p on a pipe takes the password from OCM_PASSWORD in the environment, "
-            "and it is not set");
-    ask_password(opt.want == OCM_CREATE);
+    const char *given = environment("OCM_PASSWORD");
+    if (!opt.ask_password) return;
+    if (given)
+        set(opt.password, given);
+    else if (term.screen)
+        ask_password(opt.want == OCM_CREATE);
+    else
+        die(2, "nobody can be asked for a password here; give it as OCM_PASSWORD in the "
+            "environment");
 }
 
-/* Chats; when a session has ended before it began, asks for what may mend that. */
-static void stay(void)
+static void chat(void)
 {
-    int want = opt.want;
     ocm_action a;
-    do {
-        net.home = place_of(opt.room);
-        if (ocm_session_open(&session, want, ocm_text(opt.room), ocm_text(opt.name),
-                             ocm_text(opt.password)) < 0)
-            die(2, "the password is too long or not UTF-8: at most %d bytes", OCM_NAME_MAX);
-        for (net.over = 0; !net.over;) {
-            uint64_t now = clock_ms();
-            while (ocm_session_next(&session, now, &a)) act(&a, now);
-            if (net.over) break;
-            turn(text.pause > now && text.pause < a.until ? text.pause : a.until);
-            while (net.entered && !net.leaving && line_take() && line_say()) {
-            }
-            if (ferror(stdout)) term.ended = 1; /* nobody reads us any more */
-            if (term.ended && !term.complete && net.entered && !net.leaving) talk_leave();
+    net.home = place_of(opt.room);
+    if (ocm_session_open(&session, opt.want, ocm_text(opt.room), ocm_text(opt.name),
+                         ocm_text(opt.password)) < 0)
+        die(2, "the password is too long or not UTF-8: at most %d bytes", OCM_NAME_MAX);
+    for (net.over = 0; !net.over;) {
+        uint64_t now = clock_ms();
+        while (ocm_session_next(&session, now, &a)) act(&a, now);
+        if (net.over) break;
+        turn(text.pause > now && text.pause < a.until ? text.pause : a.until);
+        if (heard.signal == SIGINT && term.screen && term.len > 0 && !net.leaving) {
+            heard.signal = 0; /* ^C with text in the line clears it */
+            line_clear();
+        } else if (heard.signal) {
+            heard.urgent = 1; /* the next one ends the program where it stands */
+            heard.signal = 0;
+            talk_leave();
         }
-        if (net.end == OCM_END_NAME_TAKEN) {
-            ask_for(NAME, 1);
-        } else if (net.end == OCM_END_PASSWORD) {
-            ask_password(0);
-        } else if (net.end) {
-            ask_for(ROOM, 1);
-            want = OCM_JOIN_OR_CREATE;
+        while (net.entered && !net.leaving && line_say()) {
         }
-    } while (net.end);
+        if (net.leaving || !net.entered) continue;
+        if (ferror(stdout) || (term.ended && !term.said_len)) talk_leave(); /* nobody reads us */
+    }
 }
 
 int main(int argc, char **argv)
 {
-    const char *no_color = environment("NO_COLOR");
+    const char *no_color = environment("NO_COLOR"), *terminal = environment("TERM");
     if (!platform_start()) {
         fputs("client: the system gives no sockets\n", stderr);
         return 1;
@@ -1909,32 +1719,38 @@ int main(int argc, char **argv)
     standard_start(&argc, &argv);
     setvbuf(stdout, NULL, _IOFBF, 65536);
     setvbuf(stderr, NULL, _IOFBF, 4096); /* a sentence leaves in one piece */
-    net.udp = INVALID_SOCKET;
-    term.minute = -1;
     read_options(argc, argv);
     signals_start();
     term.keyboard = is_terminal(stdin);
+    if (!terminal || !*terminal) terminal = USUAL_TERM;
+    term.screen = term.keyboard && is_terminal(stdout) && strcmp(terminal, "dumb") != 0;
+    term.colour = term.screen && !(no_color && *no_color);
     if (opt.text && opt.ask_password && !opt.list)
         die(2, "the plain text dialect has no passwords; leave out -p or -t");
     if (opt.list) {
         if (opt.want != OCM_JOIN_OR_CREATE) die(2, "-l only lists; leave out -c and -j");
-        if (opt.room && !ocm_room_valid(ocm_text(opt.room)))
-            die(2, "\"%s\" cannot be a room: %s", opt.room, needs[ROOM].rule);
+        if (*opt.room) ask_for(ROOM, 0);
         find_password();
-        list_wait(opt.room ? opt.room : "");
+        for (list_start(opt.room, 1); list.of;) turn(UINT64_MAX);
         finish(!list.good);
     }
-    term.screen = term.keyboard && is_terminal(stdout) && terminal_knows_sequences();
-    term.colour = term.screen && !(no_color && *no_color);
-    if (term.screen) fputs("\033[22;2t", stdout); /* the window's title is kept */
-    if (term.keyboard && !opt.text && (!opt.name || !opt.room)) {
-        list_wait(""); /* no server: that is told before anything is asked */
+    if (term.keyboard && !opt.text && (!*opt.name || !*opt.room)) {
+        /* no server: that is told before anything is asked */
+        for (list_start("", 1); list.of;) turn(UINT64_MAX);
         if (!list.connected) finish(1);
     }
     ask_for(NAME, 0);
     ask_for(ROOM, 0);
     find_password();
-    stay();
+    for (chat(); net.end; chat()) { /* it has ended before it began: what may mend that is asked */
+        if (net.end == OCM_END_PASSWORD) {
+            ask_password(0);
+        } else if (net.end == OCM_END_NAME_TAKEN) {
+            ask_for(NAME, 1);
+        } else {
+            ask_for(ROOM, 1);
+            opt.want = OCM_JOIN_OR_CREATE;
+        }
+    }
     finish(net.status);
-    return 0;
 }

@@ -5466,7 +5466,7 @@ SCENARIO(client_refusals,
 
 /* What -l prints on a pipe: columns between tabs; no room: a sentence on stderr. */
 SCENARIO(client_list,
-    "s = -q", "l - -l", "l ? 0", "l ~ o", "a = -n alice -c lobby", "b = -n bob lobby",
+    "s = -q", "l - -l", "l ? 0", "l : ", "l ! no rooms", "a = -n alice -c lobby", "b = -n bob lobby",
     "set OCM_PASSWORD x", "y = -n vera -p -c vault", "l - -l", "l ? 0", "m - -l", "m ? 0",
     "l < lobby\t2\topen", "m < vault\t1\tpassword", "l - -l lobby", "l ? 0",
     "l < alice\thost", "l < bob\tmember", "l - -l nowhere", "l ? 1", "l ! nowhere",
@@ -5511,7 +5511,7 @@ SCENARIO(client_servers,
     " -s LOCALHOST/{s} -n bob room$i <&3 2>&1 & done; wait", "b # 7 joined \"room",
     "l $ exec ./client -s localhost/{s} -s localhost/{t} -l", "l ? 0", "l # 7 \t2\topen\n",
     "t * KILL", "t ? 1009", "l $ exec ./client -s localhost/{s} -s localhost/{t} -l", "l ? 1",
-    "l ! no connection",
+    "l ! no chat server",
     "m $ [ \"$(./client -s localhost/{s} -s localhost/{t} -l)\" ="
     " \"$(./client -s localhost/{s} -l)\" ]", "m ? 0")
 
@@ -5653,7 +5653,7 @@ SCENARIO(program_waiting,
     "t $ exec ./server -q -l 127.0.0.1/{t}",
     "c ! the server is back", "d ! the server is back", "d < alice: typed meanwhile", "d > good",
     "c < bob: good", "c ~ missed", "d ~ missed", "d # 1 alice: typed meanwhile", "d . 0",
-    "c < * bob left", "c . 0", "m ! client: no answer", "m ? 1", "w : join alice", "w . 0", "w : ",
+    "c < * bob left", "c . 0", "m ! (no answer)", "m ? 1", "w : join alice", "w . 0", "w : ",
     "x ! UDP port {V}", "x ~ is back",
     "a ! does not answer", "s $ exec ./server -q -l 127.0.0.1/{s}", "a ! the server is back",
     "b ! the server is back", "b < alice: typed meanwhile", "a < bob: so was this",
@@ -5898,12 +5898,12 @@ SCENARIO(terminal_wide,
     TERM_FIRST("200"), "a | lobby> a longer line than the narrow window, too|",
     "a > \001\033[F\033[H", "a | lobby> |a longer line than the narrow window, too", TERM_LAST)
 
-/* A prompt longer than the window leaves room for what is typed. */
+/* Of a line longer than the window, prompt and all, what is around the cursor is shown. */
 SCENARIO(terminal_narrow,
     TERM_FIRST("20"), "a | ...window, too|", "a > \001\033[F\033[H", "a | lobby> |a longer...",
     TERM_LAST,
     "a @ 20" TERM_CLIENT "-n alice a-room-with-a-name-of-two-rows", "a > hi",
-    "a | a-room> hi|", "a > and 日本語 and more", "a | ...and more|", "a / 5", "a > \f!",
+    "a | ...-of-two-rows> hi|", "a > and 日本語 and more", "a | ...and more|", "a / 5", "a > \f!",
     "a | ...!|")
 
 /* Where the past ends; who says what, and when; who is meant; nothing that a stranger wrote is
@@ -5950,7 +5950,7 @@ static void test_terminal_keys(void)
         {"a\tb\r", "ab"}, /* no invisible tab */
         {"1\033[5~\033[1;5Q\033[[A\033OP\033x\033[?1;2c\033[<0;1;1M\0142\r", "12"},
         {"\033[D\033[C\177\013\027\025\033[3~.\r", "."},
-        {"<>\002\033[200~a\001\025\033[D\004b\rc\033[201~\177d\r", "<ab>"}, {"", "d"},
+        {"<>\002\033[200~a\001\025\033[D\004b\rc\033[201~\177d\r", "<ab"}, {"", "d>"},
         {"one\r", "one"}, {"two\r", "two"}, {"two\r", "two"}, {"draft\033[A\033[A!\r", "one!"},
         {"under\020\020\033[B\016 way\r", "under way"}};
     static const char *const both[] = {TERM_BOTH, "b > hi", "a < bob: hi\n", NULL};
@@ -5980,14 +5980,17 @@ static void test_terminal_keys(void)
 
 /* ---- The client on a terminal: pasting, leaving, being left ---- */
 
-#define TERM_PASTE_12 "a > \033[200~", "a & 12 many", "a > \033[201~", "a < 12 lines"
-
-/* Of what is pasted every line is text; more than ten lines are asked about. */
+/* Of what is pasted every line is text; and nothing of it is said before Enter. */
 SCENARIO(terminal_paste,
-    TERM_BOTH, "a > \033[200~/leave\r//two\r/who\rlast\033[201~",
-    "b < alice: /leave\nalice: //two\nalice: /who", "a | lobby> last|", "a > \025",
-    TERM_PASTE_12, "a > n\r", "a > after\r", "b < alice: after", "b ~ many", "a > \f",
-    TERM_PASTE_12, "a > y\r", "b % 12 alice: many")
+    TERM_BOTH, "a > \033[200~/leave\r//two\r/who\rla/st\033[201~!",
+    "a | lobby (4 lines)> //leave|///two|//who|la/st!|", "a > \r",
+    "b < alice: /leave\nalice: //two\nalice: /who\nalice: la/st!", "a | lobby> |",
+    "a > \033[200~", "a & 12 many", "a > \033[201~", "a < lobby (12 lines)> ",
+    "a > \003", "a | lobby> |", "a > \033[200~", "a & 300 many", "a > \033[201~\r",
+    "b % 300 alice: many",
+    /* one that is refused is to be mended */
+    "a > \033[200~one\r{3981x}\rthree\033[201~\r", "b < alice: one", "a < too long: 3981",
+    "b : alice: three", "a > \177\r", "b : alice: {3980x}", "a | lobby> |")
 
 #define TERM_SHELL \
     "a @ 80 trap : INT; TERM=xterm ./client -s 127.0.0.1/{s} -n alice lobby; echo END; cat", \
@@ -6025,7 +6028,7 @@ SCENARIO(terminal_signals,
     "a | lobby> |", "a > half", "a | lobby> half|", "a > \032", "a < \nSTOPPED\n2\n",
     "a ^ \033[?2004l", "a ^ STOPPED",
     "b > meanwhile", "a > go\r", "a < bob: meanwhile\n", "a | lobby> half|", "a ^ \033[?2004h",
-    "a > \033[200~/leave\r\033[201~", "b < alice: half/leave")
+    "a > \033[200~/leave\r\033[201~\r", "b < alice: half/leave")
 
 /* ---- The client on a terminal: asking, commands, troubles ---- */
 
@@ -6033,11 +6036,11 @@ SCENARIO(terminal_signals,
 SCENARIO(terminal_questions,
     "s = -q", "o = -n olga open", "set OCM_PASSWORD secret", "y = -n vera -p -c vault",
     "set OCM_PASSWORD", "set USER usual", "a @ 80" TERM_CLIENT,
-    "a < vault (1 member, password)\n", "a < name [usual]: ", "a > system\r",
+    "a < vault (members: 1, password)\n", "a < name [usual]: ", "a > system\r",
     "a < cannot be a name", "a > \025\r", "a < room to join or create: ", "a > vault\r",
     "a < room \"vault\" has a password", "a < password: ", "a > secret\r",
     "a < * joined \"vault\" as \"usual\"", "a ~ secret", "y < * usual joined",
-    "a < * 2 members are here\n", "a > /who\r", "a < vera (host)\n", "a < usual\n",
+    "a < * 2 members are here\n", "a > /who\r", "a < vera (host)\n", "a < usual (member)\n",
     /* a name that is taken, a room that is not there, one that is */
     "b @ 80" TERM_CLIENT "-n olga open", "b < taken", "b > \025bob\r",
     "b < * joined \"open\" as \"bob\"", "b . ",
@@ -6057,13 +6060,13 @@ SCENARIO(terminal_questions,
 /* The last list is longer than the window. */
 SCENARIO(terminal_commands,
     TERM_BOTH, TERM_COMMAND("/help", "/who"), TERM_COMMAND("/HELP", "/leave"),
-    TERM_COMMAND("/who ", "bob (host)\nalice\n"), TERM_COMMAND("/rooms", "lobby (2 members)\n"),
+    TERM_COMMAND("/who ", "bob (host)\nalice (member)\n"), TERM_COMMAND("/rooms", "lobby (members: 2, open)\n"),
     TERM_COMMAND("/nick carol", "-n"), TERM_COMMAND("/whi", "mean /who"),
     TERM_COMMAND("/lesve", "mean /leave"), "a > /me waves\r//slash\r",
     "b < * alice joined\nalice: *waves*\nalice: /slash",
     "m $ exec 3<&0; for i in 1 2 3 4 5 6 7 8 9; do"
     " ./client -s 127.0.0.1/{s} -n m room$i <&3 2>&1 & done; wait", "m # 9 created", "a / 80 8",
-    TERM_COMMAND("/rooms", "more"))
+    TERM_COMMAND("/rooms", "* 10 rooms are here\n"))
 
 /* A server that keeps silent: what was said shows as not confirmed, and nothing blocks. */
 SCENARIO(terminal_silence,
