@@ -1575,17 +1575,11 @@ struct ocm_registry {
     uint8_t text[OCM_DATAGRAM_MAX];
 };
 
+/* In memory that is zeros. */
 #define OCMI_LIST_OPEN(list, slots, link) \
-    ocmi_list_open(list, (uint8_t *)&(slots)->link, sizeof *(slots))
+    ((list)->links = (uint8_t *)&(slots)->link, (list)->stride = sizeof *(slots))
 #define OCMI_TABLE_OPEN(table, slots, chain) \
     ((table)->chains = (uint8_t *)&(slots)->chain, (table)->stride = sizeof *(slots))
-
-static void ocmi_list_open(ocmi_list *l, uint8_t *links, size_t stride)
-{
-    l->links = links;
-    l->stride = stride;
-    l->head = l->tail = 0;
-}
 
 static ocmi_link *ocmi_link_of(const ocmi_list *l, uint32_t slot)
 {
@@ -1603,7 +1597,6 @@ static void ocmi_append(ocmi_list *l, uint32_t slot)
     ocmi_link *link = ocmi_link_of(l, slot);
     if (ocmi_in_list(l, slot)) return;
     link->prev = l->tail;
-    link->next = 0;
     if (l->tail) ocmi_link_of(l, l->tail)->next = slot;
     else l->head = slot;
     l->tail = slot;
