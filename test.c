@@ -2537,7 +2537,17 @@ static void storm_settle(void)
     CHECK(reg_counts->members == members);
 }
 
-/* A request; its client may read only a part of the answer and close. */
+/* Asks, and reads so many bytes of the answer: if that is not all, the client closes. */
+static void storm_ask(reg_person *p, int op, const char *room, const char *more, size_t bite)
+{
+    p->tcp = reg_host(1 + (int)storm_chance(3), 1024 + (int)(++storm_names % 60000));
+    reg_connect(p);
+    p->bite = bite;
+    reg_ask(p, op, room, reg_payload(p, p->name, more));
+    if (bite < SIZE_MAX) reg_hang_up(p);
+    else CHECK(reg_answered(p, p->status));
+}
+
 static void storm_request(void)
 {
     int op = storm_chance(4) ? OCM_JOIN : OCM_CREATE, room = (int)storm_chance(STORM_ROOMS + 1);
@@ -2552,14 +2562,12 @@ static void storm_request(void)
     if (m->used) return;
     memset(m, 0, sizeof *m);
     p = m->p = &reg_people[m - storm_crowd];
-    sprintf(p->name, "n%u", ++storm_names);
+    sprintf(p->name, "n%u", storm_names + 1);
     sprintf(text, "r%d", room);
     expected = op == OCM_CREATE ? (l ? 409 : 201) : l ? 200 : 404;
     p->dialect = op == OCM_CREATE ? 'L' : "JLTA"[storm_chance(4)];
-    p->at = p->tcp = reg_host(1 + (int)storm_chance(3), 1024 + (int)(storm_names % 60000));
-    reg_connect(p);
-    if (undone) p->bite = storm_chance(33);
-    reg_ask(p, op, text, reg_payload(p, p->name, ""));
+    storm_ask(p, op, text, "", undone ? storm_chance(33) : SIZE_MAX);
+    p->at = p->tcp;
     if (p->status == 503 && expected < 300)
         CHECK(!storm_settled || reg_counts->members == STORM_MEMBERS ||
               (op == OCM_CREATE && reg_counts->rooms == STORM_ROOMS));
@@ -2568,8 +2576,6 @@ static void storm_request(void)
     if (p->status == 200) storm_expect(l, storm_names);
     if (p->status == 200 && undone) l->left++;
     if (p->status < 300) storm_settled = 0;
-    if (undone) reg_hang_up(p);
-    else CHECK(reg_answered(p, p->status));
     if (undone || p->status >= 300) return;
     m->used = m->in = 1;
     m->heard = reg_now;
@@ -2629,13 +2635,8 @@ static void storm_return(storm_member *m)
     if (p->dialect != 'L') return;
     strcpy(old, p->token);
     sprintf(more, "\"token\":\"%s\"", p->token);
-    p->tcp = reg_host(1 + (int)storm_chance(3), 1024 + (int)(++storm_names % 60000));
-    reg_connect(p);
-    if (cut) p->bite = storm_chance(100);
-    reg_ask(p, OCM_JOIN, p->room, reg_payload(p, p->name, more));
-    CHECK(p->status == 200);
-    if (cut) reg_hang_up(p);
-    else CHECK(reg_answered(p, 200) && strcmp(p->token, old) == 0);
+    storm_ask(p, OCM_JOIN, p->room, more, cut ? storm_chance(100) : SIZE_MAX);
+    CHECK(p->status == 200 && strcmp(p->token, old) == 0);
     if (!cut) p->at = p->tcp;
     storm_sends(m, reg_send(p, ""));
 }
@@ -2681,33 +2682,30 @@ static void storm_step(int stuck)
 }
 
 /* After a storm all places are free, and can be filled again. */
-static void storm_of(uint32_t from, uint32_t steps)
-{
-    uint32_t i;
-    memset(storm_lives, 0, sizeof storm_lives);
-    memset(storm_crowd, 0, sizeof storm_crowd);
-    storm_dice = from * 2654435761u + 1;
-    storm_names = 0;
-    REG(.rooms = STORM_ROOMS, .members = STORM_MEMBERS, .rate = OCM_UNLIMITED, .log = 65536,
-        .origin_size = OCM_UNLIMITED, .origin_joins = OCM_UNLIMITED);
-    for (i = 0; i < COUNT(storm_crowd); i++) sprintf(reg_who("new")->name, "s%u", (unsigned)i);
-    storm_settled = 1;
-    for (i = 0; i < steps && broken == 0; i++) storm_step(i / 300 % 4 == 3);
-    if (broken) printf("   storm %u, step %u\n", (unsigned)from, (unsigned)i);
-    else storm_settle();
-    reg_now += 300000;
-    reg_drain_unseen();
-    CHECK(reg_until == UINT64_MAX);
-    reg_run("count rooms 0\ncount members 0\ncrowd %d - 0 = 201\ncrowd 1 - 0 = 503\n"
-            "crowd %d crowd1 0 = 200\ncrowd 1 crowd1 0 = 503", STORM_ROOMS,
-            STORM_MEMBERS - STORM_ROOMS);
-    reg_end();
-}
-
 static void test_storm(void)
 {
-    uint32_t i;
-    for (i = 0; i < 20 && broken == 0; i++) storm_of((uint32_t)seed + i, 30000);
+    unsigned storm, step;
+    size_t i;
+    for (storm = 0; storm < 20 && broken == 0; storm++) {
+        memset(storm_lives, 0, sizeof storm_lives);
+        memset(storm_crowd, 0, sizeof storm_crowd);
+        storm_dice = (uint32_t)(seed + storm) * 2654435761u + 1;
+        storm_names = 0;
+        REG(.rooms = STORM_ROOMS, .members = STORM_MEMBERS, .rate = OCM_UNLIMITED, .log = 65536,
+            .origin_size = OCM_UNLIMITED, .origin_joins = OCM_UNLIMITED);
+        for (i = 0; i < COUNT(storm_crowd); i++) sprintf(reg_who("new")->name, "s%u", (unsigned)i);
+        storm_settled = 1;
+        for (step = 0; step < 30000 && broken == 0; step++) storm_step(step / 300 % 4 == 3);
+        if (broken) printf("   storm %u, step %u\n", (unsigned)seed + storm, step);
+        else storm_settle();
+        reg_now += 300000;
+        reg_drain_unseen();
+        CHECK(reg_until == UINT64_MAX);
+        reg_run("count rooms 0\ncount members 0\ncrowd %d - 0 = 201\ncrowd 1 - 0 = 503\n"
+                "crowd %d crowd1 0 = 200\ncrowd 1 crowd1 0 = 503", STORM_ROOMS,
+                STORM_MEMBERS - STORM_ROOMS);
+        reg_end();
+    }
 }
 
 /* ---- Hostile inputs ---- */
