@@ -1822,7 +1822,8 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "alice raw [{`message`:`a\x7F`}|{`message`:`\\u0085`}|{`message`:`\\n`}|{`message`:|hi|"
      "{`message`:7}|{`message`:`\\uD800`}] -> tom refused, alice refused\n"
      "wait 999\ntom: \x01\nalice: \x01 ->\nwait 1\ntom: \x01 -> tom refused\n" /* one a second */
-     "count messages 0\ncount rejected 5"},
+     "count messages 0\ncount rejected 5\nwait 1000\nalice: hi\n" /* a notice waits for an entry */
+     "tom: \x01 -> lena 'alice: hi' 5, tom 'alice: hi', sam 'alice: hi', tom refused"},
     /* Room name, user name and text count together, the latter two as JSON writes them. What has
        3990 bytes reaches everyone, whatever the dialect. */
     {"too long", {0},
@@ -2035,9 +2036,6 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
     /* The words of an entry are kept for the next text member; the memory of the entry is used
        again, by one of the same room, or of another. */
     {"words kept", {.rate = 1000},
-     "alice create lobby json\ntom join lobby text -> *\nelise create other json\n"
-     MUCH("alice", "tom", 0) MUCH("alice", "tom", 1) MUCH("alice", "tom", 2)},
-    {"words of another room kept", {.rate = 1000},
      "alice create lobby json\ntom join lobby text -> *\nelise create other json\n"
      "danny create third json\nted join third text -> *\n" MUCH("alice", "tom", 0)
      MUCH("danny", "ted", 1) MUCH("alice", "tom", 2) MUCH("danny", "ted", 3)},
