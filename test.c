@@ -708,12 +708,12 @@ static void test_largest(void)
     CHECK(ocm_frame_decode(out, sizeof out, OCM_LIST_MAX, &found.frame) == OCM_ANSWER_MAX);
     CHECK(ocm_view_equal(found.frame.payload, list));
     repeat(name, 'n', OCM_NAME_MAX);
-    sprintf(vector, "ff0100%s%s", name, repeat(text, 'p', OCM_PAYLOAD_MAX));
-    sprintf(meaning, "op=1 room=%s payload=%s", name, text);
+    sprintf(vector, "ff0100%s%.4096s", name, repeat(text, 'p', OCM_PAYLOAD_MAX));
+    sprintf(meaning, "op=1 room=%s payload=%.4096s", name, text);
     CHECK(means(FRAME, vector, meaning));
     CHECK(encode(FRAME, out, sizeof out) == OCM_FRAME_MAX);
-    sprintf(vector, "ffff%s%s%s", name, name, repeat(text, 'p', OCM_DATAGRAM_MAX - 2 - 255 - 255));
-    sprintf(meaning, "room=%s token=%s payload=%s", name, name, text);
+    sprintf(vector, "ffff%s%s%.4096s", name, name, repeat(text, 'p', OCM_DATAGRAM_MAX - 2 - 255 - 255));
+    sprintf(meaning, "room=%s token=%s payload=%.4096s", name, name, text);
     CHECK(means(DATAGRAM, vector, meaning));
     CHECK(encode(DATAGRAM, out, sizeof out) == OCM_DATAGRAM_MAX);
     found.datagram.payload.len++;
@@ -2598,7 +2598,7 @@ static void storm_speak(storm_member *m)
     char text[200];
     int settled = storm_settled;
     if (p->dialect == 'L' && storm_chance(4)) id = m->taken + storm_chance(3);
-    sprintf(text, "x%u by %s %0*d", ++storm_names, p->name, (int)storm_chance(150) + 1, 0);
+    sprintf(text, "x%u by %.20s %0*d", ++storm_names, p->name, (int)storm_chance(150) + 1, 0);
     storm_sends(m, reg_say(p, text, id));
     if (reg_counts->messages > before) {
         CHECK(reg_counts->messages == before + 1 && (!id || id == m->taken + 1));
