@@ -1596,8 +1596,7 @@ static void reg_run(const char *format, ...)
 #define FOUR "alice create lobby json\nlena join lobby json1\ntom join lobby text\n" \
              "sam join lobby team_a\nlena at 4 -> *\n"
 #define ANY "[json|json1|text|team_a]"
-#define KEY1 " `password`:`key`"
-#define KEY KEY1 "\n"
+#define KEY " `password`:`key`\n"
 #define GUESS "{`username`:`eve`,`password`:`x`}"
 #define SAMPLE_ROUND "a create one text\nb create two json\nc create three text = 503\n" \
     "c join one text\nd join two json = 503\nd join nowhere json1 = 404\nb leaves -> *\n" \
@@ -1644,7 +1643,7 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "lena: hi -> alice, lena, tom, sam\ncount members 4\nlena returns lobby same\n"
      "!lena ping ->\nlena host 30\nalice: hi -> lena, tom, sam\ncount members 4"},
     /* A place that was kept, or made, is gone before its answer is out: its 10 s are over. Somebody
-       else may be in it. What a stranger gets, for whom it was, does not matter. */
+       else may be in it. With a crowd it does not matter what is sent to addresses of no person. */
     {"an answer too late", {.rooms = 1, .members = 4, .origin_joins = OCM_UNLIMITED},
      "alice create lobby json\ncrowd 1 lobby 0 = 200\n[|lena join lobby json1\nwait 5000\n]"
      "lena tcp 77\nlena opens\nlena takes 20\n"
@@ -2031,7 +2030,7 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "bob host 9\nbob returns locked same = 401\nbob host 10\n"
      "bob returns locked same `password`:`kez` = 401\nbob host 11\n"
      "bob returns locked same `password`:`key` -> *\nbob ping -> *\n"
-     "alice join locked json" KEY1 " = 409\ncarl join locked json1 `token`:`abc` = 401\n"
+     "alice join locked json `password`:`key` = 409\ncarl join locked json1 `token`:`abc` = 401\n"
      "bob join locked json1 `token`:`00000000000000000000000000000000` = 401\ncount members 2"},
     /* The words of an entry are kept for the next text member; the memory of the entry is used
        again, by one of the same room, or of another. */
@@ -4209,7 +4208,9 @@ static void fuzz(const uint8_t *p, size_t len)
     while (len >= 3) {
         int what = p[0] & 15, who = p[0] >> 4 & 7, pulls = what & 1 ? 3 : 100000, turns = 1000;
         size_t n = (size_t)p[1] << 8 | p[2];
-        uint8_t *bytes = copy(p + 3, n = n < len - 3 ? n : len - 3);
+        uint8_t *bytes;
+        if (n > len - 3) n = len - 3;
+        bytes = copy(p + 3, n);
         p += 3 + n;
         len -= 3 + n;
         for (i = FRAME; i <= LISTED; i++) decode(i, bytes, n < OCM_FRAME_MAX ? n : OCM_FRAME_MAX);
