@@ -3226,6 +3226,10 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      "answer 200 0123456789abcdef0123456789abcdef0 5 3 -> disconnect | " SES_TRY("1000")},
     {"a token as long", SES_IN SES_OUT("stopping")
      "answer 200 0123456789abcdef0123456789abcdef 5 3 -> disconnect; send at 3"},
+    {"a long token as long", SES_ASK "answer 200 f123456789abcdef0123456789abcdef0 5 0 ->"
+     " disconnect; entered 200; send at 0 | out stopping -> outage bye; connect |"
+     " up -> join f123456789abcdef0123456789abcdef0 |"
+     " answer 200 f123456789abcdef0123456789abcdef1 5 0 -> disconnect; send at 0"},
     {"a server that has forgotten level 1", SES_IN SES_OUT("stopping")
      "answer 200 t1 -> disconnect | ann: hi -> back; ann: hi |"
      " +60000 say a -> send bob: a"},
