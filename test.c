@@ -1836,9 +1836,6 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      FOUR "alice raw {`message`:`x`} {4042} -> lena 'alice: x' 5, tom 'alice: x',"
      " sam 'alice: x'\nwait 1000\n"
      "alice raw {`message`:`x`} {4043} -> alice refused"},
-    {"refused, with an entry on the way", {0},
-     FOUR "tom: a\nalice raw {`message`:7}\n"
-     "drain -> alice 'tom: a' 5, alice refused, lena 'tom: a' 5, sam 'tom: a'"},
     {"who leaves is told nothing else", {0},
      FOUR "sam: \x01\nlena raw {`message`:7}\nlena ping\nsam leaves\n"
      "lena leaves -> sam out left, lena out left, alice **, tom **"},
