@@ -1836,6 +1836,9 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      FOUR "alice raw {`message`:`x`} {4042} -> lena 'alice: x' 5, tom 'alice: x',"
      " sam 'alice: x'\nwait 1000\n"
      "alice raw {`message`:`x`} {4043} -> alice refused"},
+    {"refused, and the next one is not", {0},
+     FOUR "lena raw {`message`:`\\u0001`,`id`:1}^{`message`:`x`,`id`:2} -> lena 'lena: x' 5/2, "
+     "lena refused 1, lena status 5 1 2, alice **, tom **, sam **"},
     {"who leaves is told nothing else", {0},
      FOUR "sam: \x01\nlena raw {`message`:7}\nlena ping\nsam leaves\n"
      "lena leaves -> sam out left, lena out left, alice **, tom **"},
