@@ -1468,8 +1468,7 @@ typedef struct ocmi_entry {
     uint64_t generation; /* which of the rooms that used the slot */
     uint32_t room;       /* 0: no entry, it only fills the end of the ring */
     uint32_t sender;     /* member slot, 0: the server */
-    uint32_t base;       /* its room's, for when that is gone: it is found at base + seq */
-    uint32_t chain;      /* the next entry with that hash, as unit + 1 */
+    uint32_t chain;      /* an older entry with that hash, as unit + 1 */
     uint16_t units;      /* size, in OCMI_UNIT bytes */
     uint16_t json_len;   /* of the whole object and a newline */
     uint16_t plain_len;  /* of the object without its id and without the closing brace */
@@ -1797,16 +1796,17 @@ static const uint8_t *ocmi_entry_json(const ocmi_entry *e)
 }
 
 /* Entries of a room lie in sequence in the table. Where a room begins nobody can tell, so nobody
-   can make chains long. */
-static uint32_t *ocmi_entry_head(const ocm_registry *g, uint32_t base, uint64_t seq)
+   can make chains long. A chain begins with its newest entry: those that were given up lie behind
+   all that are held, where nobody looks, so they need not be taken out. */
+static uint32_t *ocmi_entry_head(const ocm_registry *g, const ocmi_room *r, uint64_t seq)
 {
-    return &g->entries.head[(base + (uint32_t)seq) & g->entries.mask];
+    return &g->entries.head[(r->base + (uint32_t)seq) & g->entries.mask];
 }
 
 /* Entry seq of a room: one that the log holds, from r->first to r->seq. */
 static const ocmi_entry *ocmi_entry_find(const ocm_registry *g, const ocmi_room *r, uint64_t seq)
 {
-    uint32_t at = *ocmi_entry_head(g, r->base, seq);
+    uint32_t at = *ocmi_entry_head(g, r, seq);
     const ocmi_entry *e;
     for (;; at = e->chain) {
         OCM_ASSERT(at != 0);
@@ -1819,13 +1819,10 @@ static const ocmi_entry *ocmi_entry_find(const ocm_registry *g, const ocmi_room 
 static int ocmi_log_evict(ocm_registry *g)
 {
     ocmi_entry *e = ocmi_entry_at(g, g->log_tail);
-    if (e->room) {
-        ocmi_room *r = &g->room[e->room];
-        uint32_t *at = ocmi_entry_head(g, e->base, e->seq);
-        if (r->generation == e->generation && e->seq > r->done) return 0;
-        if (r->generation == e->generation) r->first = e->seq + 1;
-        while (*at != g->log_tail + 1) at = &ocmi_entry_at(g, *at - 1)->chain;
-        *at = e->chain;
+    ocmi_room *r = &g->room[e->room];
+    if (e->room && r->generation == e->generation) {
+        if (e->seq > r->done) return 0;
+        r->first = e->seq + 1;
     }
     if (g->text_of == e) g->text_of = NULL;
     g->log_used -= e->units;
@@ -1876,15 +1873,13 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
     ocmi_room *r = &g->room[room];
     ocmi_entry *e = ocmi_entry_at(g, g->log_head);
     ocmi_out o = ocmi_out_open((uint8_t *)e + sizeof *e, OCMI_ENTRY_MAX - sizeof *e);
-    uint32_t *head = ocmi_entry_head(g, r->base, r->seq + 1);
+    uint32_t *head = ocmi_entry_head(g, r, r->seq + 1);
     OCM_ASSERT(g->log_units - g->log_used >= OCMI_ENTRY_MAX / OCMI_UNIT);
-    memset(e, 0, sizeof *e);
     m->has |= OCM_HAS_SEQ;
     e->seq = m->seq = ++r->seq;
     e->room = room;
     e->generation = r->generation;
     e->sender = sender;
-    e->base = r->base;
     ocmi_put_fields(&o, ocmi_message_fields, 7, m, m->has);
     e->plain_len = (uint16_t)o.len;
     if (id) ocmi_put_text(&o, ",\"id\":");
