@@ -3295,8 +3295,11 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " out left -> end left 0 bye"},
     {"without a fate", SES_SAID "leave | " SES_REPEATS("at 3 / a #1") "send leave bob |"
      " out left -> unknown a; end left 1 bye"},
-    {"ten seconds after the last fate", SES_SAID "say b | leave | ~+6000 | 4 bob: a #1 -> own bob: a;"
-     " send b #2 | ~+6000 | 5 bob: b #2 -> own bob: b; send leave bob"},
+    {"ten seconds after the last fate", SES_SAID "say b | leave | +6000 4 bob: a #1 ->"
+     " @300 send at 3 / a #1 / b #2; @900 send at 3 / a #1 / b #2; @2100 send at 3 / a #1 / b #2;"
+     " @4500 send at 3 / a #1 / b #2; own bob: a; send at 4 / b #2 | +6000 -> @300 send at 4 / b #2;"
+     " @900 send at 4 / b #2; @2100 send at 4 / b #2; @4500 send at 4 / b #2 |"
+     " 5 bob: b #2 -> own bob: b; send leave bob"},
     {"without a server", SES_IN SES_OUT("stopping") "leave -> disconnect; end unconfirmed 0"},
     {"for an unknown reason", SES_IN "out whim -> end removed 0 bye"},
     /* a server that knows nothing of level 1 */
