@@ -3194,7 +3194,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " up -> join t1 | answer 200 t2 5 7 -> disconnect; send at 2 |"
      " status 12 7 0 -> missed 3; send at 6"},
     {"lost after it was asked for", SES_IN "status 40 1 0 | +1000 -> @50 send at 3; @100 send at 3;"
-     " @400 send at 3; send at 3 | status 40 38 0 -> missed 34; send at 37 | +300 -> @50 send at 37"},
+     " @400 send at 3; send at 3 | status 40 38 0 -> missed 34; send at 37 |"
+     " +300 -> @50 send at 37"},
     {"all is lost", SES_IN "status 5 6 0 -> missed 2; send at 5"},
     {"no message, a notice of an odd form", SES_IN "down | notice slow -> notice slow |"
      " {\"sender\":\"ann\",\"message\":\"\",\"seq\":4} | " SES_SYSTEM
@@ -3297,8 +3298,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " out left -> unknown a; end left 1 bye"},
     {"ten seconds after the last fate", SES_SAID "say b | leave | +6000 4 bob: a #1 ->"
      " @300 send at 3 / a #1 / b #2; @900 send at 3 / a #1 / b #2; @2100 send at 3 / a #1 / b #2;"
-     " @4500 send at 3 / a #1 / b #2; own bob: a; send at 4 / b #2 | +6000 -> @300 send at 4 / b #2;"
-     " @900 send at 4 / b #2; @2100 send at 4 / b #2; @4500 send at 4 / b #2 |"
+     " @4500 send at 3 / a #1 / b #2; own bob: a; send at 4 / b #2 |"
+     " +6000 -> @600 send at 4 / b #2; @1800 send at 4 / b #2; @4200 send at 4 / b #2 |"
      " 5 bob: b #2 -> own bob: b; send leave bob"},
     {"without a server", SES_IN SES_OUT("stopping") "leave -> disconnect; end unconfirmed 0"},
     {"for an unknown reason", SES_IN "out whim -> end removed 0 bye"},
