@@ -388,6 +388,7 @@ static int input_read(uint8_t *p, size_t cap)
 
 /* ---- State ---- */
 
+#define INPUT_MAX 4096      /* bytes of input that are read at once */
 #define LINE_MAX_LEN 262144 /* bytes of the line: a message has fewer, but not what is pasted */
 #define HISTORY_MAX 100     /* lines */
 #define HISTORY_BYTES 8192  /* bytes of each, and a zero */
@@ -411,7 +412,7 @@ static struct {
     int ended;                     /* stdin is at its end */
     char line[LINE_MAX_LEN + 1];
     size_t len, at;                /* at: the cursor */
-    char said[LINE_MAX_LEN + 1];   /* lines to say, or answers; the last may not be whole */
+    char said[LINE_MAX_LEN + INPUT_MAX]; /* lines to say, or answers; the last may not be whole */
     size_t said_len;
     const char *question;          /* that is being answered, or NULL */
     int hidden;                    /* its answer is not to be seen */
@@ -618,6 +619,7 @@ static void line_draw(void)
     line_wipe();
     strcpy(term.row, row);
     term.before = cells[prompt].x + cells[at].x - cells[from].x;
+    term.before -= at == count && term.before > 0; /* at a row's end the cursor stays on it */
     fputs(row, stdout);
     put_out(stdout);
 }
@@ -806,11 +808,11 @@ static void key_press(int key)
 static void input_take(char c)
 {
     static int pasting;
+    static size_t len; /* of a line without a screen */
     int key = term.screen ? key_of((uint8_t)c) : KEY_NONE;
-    if (!term.screen && term.said_len < sizeof term.said) {
-        term.said[term.said_len++] = c;
-    } else if (!term.screen) { /* the rest of a line beyond all measure is dropped */
-        if (c == '\n') term.said[term.said_len - 1] = c;
+    if (!term.screen) { /* the rest of a line beyond all measure is dropped */
+        len = c == '\n' ? 0 : len + 1;
+        if (len < LINE_MAX_LEN) term.said[term.said_len++] = c;
     } else if (key == KEY_PASTE || key == KEY_PASTED) {
         pasting = key == KEY_PASTE;
     } else if (!pasting && key != KEY_TEXT) {
@@ -1504,11 +1506,11 @@ static void act(const ocm_action *a, uint64_t now)
 /* Waits until something happens, and takes what has come: the only place that waits. */
 static void turn(uint64_t until)
 {
-    static uint8_t input[4096];
+    static uint8_t input[INPUT_MAX];
     struct timeval t = {0, 0};
     uint64_t now = clock_ms();
     unsigned ms;
-    int wanted = !term.ended && !memchr(term.said, '\n', term.said_len), n, i;
+    int wanted = !term.ended && (term.screen || !memchr(term.said, '\n', term.said_len)), n, i;
     watch w = {.until = list.of && list.until < until ? list.until : until};
     if (term.screen && heard.resumed) { /* the shell has set its own modes meanwhile */
         heard.resumed = 0;
@@ -1693,6 +1695,13 @@ static void chat(void)
         uint64_t now = clock_ms();
         while (ocm_session_next(&session, now, &a)) act(&a, now);
         if (net.over) break;
+        if (net.entered && !net.leaving) { /* not after turn(): the session may be over then */
+            if (line_say()) continue;
+            if (ferror(stdout) || (term.ended && !term.said_len)) { /* nobody reads us */
+                talk_leave();
+                continue;
+            }
+        }
         turn(text.pause > now && text.pause < a.until ? text.pause : a.until);
         if (heard.signal == SIGINT && term.screen && term.len > 0 && !net.leaving) {
             heard.signal = 0; /* ^C with text in the line clears it */
@@ -1702,10 +1711,6 @@ static void chat(void)
             heard.signal = 0;
             talk_leave();
         }
-        while (net.entered && !net.leaving && line_say()) {
-        }
-        if (net.leaving || !net.entered) continue;
-        if (ferror(stdout) || (term.ended && !term.said_len)) talk_leave(); /* nobody reads us */
     }
 }
 

@@ -365,7 +365,7 @@ static int udp_send(const pair *from, const ocm_addr *to, const uint8_t *p, size
 #define SEND_NAPS 10      /* of 1 ms in a turn, for full send buffers */
 #define LOOK_MS 10        /* while datagrams come, select() is called this often, see turn() */
 #define SLEEP_MS 500      /* longest wait: a signal that comes just before it is seen after it */
-#define PAUSE_MS 1000     /* a longer turn means that the machine or the process stood still */
+#define PAUSE_MS 600      /* a longer turn means that the machine or the process stood still */
 #define SLOTS_MAX (SIZE_MAX > UINT32_MAX ? 100000000u : 500000u) /* rooms or members */
 #define LOG_LINES 200     /* log lines in a second, apart from errors */
 
@@ -603,20 +603,23 @@ static int from_ourselves(const ocm_addr *from)
     const pair *p = &pairs[from->socket];
     ocm_addr here = *from;
     int i;
-    for (i = 0; i < pair_count && pairs[i].at.port != from->port;) i++;
+    for (i = 0; i < pair_count; i++)
+        if (pairs[i].at.port == from->port &&
+            (pairs[i].everywhere || ocm_same_host(from, &pairs[i].at)))
+            break;
     if (i == pair_count) return 0;
     if (!p->everywhere) memcpy(here.ip, p->at.ip, 16);
     else if (TELLS_LOCAL) memcpy(here.ip, from->local, 16);
     return ocm_same_host(from, &here);
 }
 
-/* Reads the clock; a wait has just ended. The time in which the machine or the process stood still
-   does not count: the keep-alives that came meanwhile lie unread. */
+/* Reads the clock; a wait has just ended. A time in which the machine or the process stood still
+   hardly counts: the keep-alives that came meanwhile lie unread. */
 static void tick(void)
 {
     static uint64_t last;
     uint64_t t = clock_ms();
-    if (t - last < PAUSE_MS) now += t - last;
+    now += t - last < PAUSE_MS ? t - last : PAUSE_MS;
     last = t;
 }
 
@@ -726,6 +729,7 @@ static int conn_accept(int which)
     if (!socket_fits(s) || !socket_nonblocking(s)) {
         say(NULL, 1, "a connection was refused: select() cannot watch its descriptor");
         socket_close(s);
+        conn_evict(); /* for the next one, which gets a lower descriptor */
         return 1;
     }
     c->s = s;
