@@ -3394,6 +3394,9 @@ static void test_ses_sizes(void)
         memcpy(bytes, "\5\2lobbyt1{\"seq\":4,\"sender\":\"ann\",\"message\":\"hi\"}", 48);
         ocm_session_datagram(p->s, bytes, OCM_DATAGRAM_MAX + more, p->now);
         ses_step(p, strcpy(step, more ? "@- x -> ignored" : "@- x -> ignored; ann: hi"));
+        CHECK(ocm_session_text_max(p->s) == OCM_TEXT_MAX - 8); /* the token is short */
+        ses_step(p, strcpy(step, "~out host"));
+        CHECK(ocm_session_say(p->s, ocm_text("x")) == OCM_E_FULL);
         ses_end(p);
     }
 }
