@@ -1568,18 +1568,22 @@ static void add_place(const char *arg)
     int end = 0;
     int n = sscanf(arg, "%255[^/]%n/%5[0-9]:%5[0-9]%n", p.host, &end, p.tcp, p.udp, &end);
     int tcp = atoi(p.tcp), udp = atoi(p.udp);
-    size_t len = strlen(p.host);
+    size_t len = strlen(p.host), i;
     if (len > 1 && p.host[0] == '[' && p.host[len - 1] == ']') { /* [::1], as in a URL */
         memmove(p.host, p.host + 1, len - 2);
         p.host[len - 2] = 0;
     }
-    if (n < 1 || arg[end] || tcp < 1 || tcp > 65535 || udp < 1 || udp > 65535)
+    c = strchr(p.host, ':'); /* HOST:PORT is not meant, nor is [HOST]:PORT */
+    if (n < 1 || arg[end] || *p.host == '[' || (c && !strchr(c + 1, ':')) || tcp < 1 ||
+        tcp > 65535 || udp < 1 || udp > 65535)
         die(2, "-s %s: write HOST or HOST/TCP:UDP with ports from 1 to 65535, for example "
             "-s 127.0.0.1/8000:9000", arg);
     /* looked up as it is hashed: some systems tell capitals apart in /etc/hosts */
     for (c = p.host; *c && *c != '%'; c++) /* after % comes the name of an interface */
         *c = (char)tolower((unsigned char)*c);
     sprintf(p.name, "%s/%d:%d", p.host, tcp, udp);
+    for (i = 0; i < net.place_count; i++)
+        if (strcmp(net.places[i].name, p.name) == 0) return;
     if (net.place_count == PLACES_MAX)
         die(2, "-s %s: at most %d servers; leave one out", arg, PLACES_MAX);
     net.places[net.place_count++] = p;

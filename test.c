@@ -5361,6 +5361,8 @@ static void test_program_usage(void)
         {"./server -qv", "-qv"}, {"./client -x", "-x"}, {"./client -n", "-n"},
         {"./client -n a -s 127.0.0.1/8000 r", "127.0.0.1"},
         {"./client -n a -s 127.0.0.1/0:1 r", "port"},
+        {"./client -n a -s 127.0.0.1:1 r", "write HOST"},
+        {"./client -n a -s [::1]:1 r", "write HOST"},
         {"./client -n a -s 127.0.0.1/1:65536 r", "65536"}, {"./client -n a one two", "two"},
         {"./client -n a my room", "quot"}, {"./client -n a -c one -j two", "two"},
         {"./client lobby", "name"}, {"./client -n a", "room"},
@@ -5505,7 +5507,8 @@ SCENARIO(client_servers,
     " -s LOCALHOST/{t} -n alice room$i <&3 2>&1 & done; wait", "a # 7 created \"room",
     "b $ exec 3<&0; for i in 1 2 3 4 5 6 7; do ./client -s localhost/{t}"
     " -s LOCALHOST/{s} -n bob room$i <&3 2>&1 & done; wait", "b # 7 joined \"room",
-    "l $ exec ./client -s localhost/{s} -s localhost/{t} -l", "l ? 0", "l # 7 \t2\topen\n",
+    "l $ exec ./client -s localhost/{s} -s localhost/{t} -s Localhost/{s} -l", "l ? 0",
+    "l # 7 \t2\topen\n",
     "t * KILL", "t ? 1009", "l $ exec ./client -s localhost/{s} -s localhost/{t} -l", "l ? 1",
     "l ! no chat server",
     "m $ [ \"$(./client -s localhost/{s} -s localhost/{t} -l)\" ="
