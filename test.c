@@ -5477,7 +5477,10 @@ SCENARIO(client_list,
 SCENARIO(client_too_long,
     "s = -q", "a = -n alice -c lobby", "b = -n bob lobby", "a > {3981x}", "a ! 3981", "a ! 3980",
     "a > {3980x}", "b : alice: {3980x}", "a > {1991\"}", "a > {1990\"}", "b : alice: {1990\"}",
-    "a > {9000z}\nbell\a\n\xFF\nend", "b : alice: end", "a ! 9000", "a . 1", "b ? 0")
+    "a > {9000z}\nbell\a\n\xFF\nend", "b : alice: end", "a ! 9000",
+    /* a line beyond all measure takes no other one with it */
+    "c $ (yes | head -c 600000 | tr -d '\\n'; echo; seq 1 20) | ./client -s 127.0.0.1/{s} -n"
+    " carol lobby", "c ? 1", "b < carol: 1\ncarol: 2", "b < carol: 20", "a . 1", "b ? 0")
 
 /* More than a session keeps at once, and more than the server's rate; the input ends long before
    all is said. */
