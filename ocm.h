@@ -300,7 +300,7 @@ OCM_API int ocm_view_equal(ocm_view a, ocm_view b);
    (RFC 3629). */
 OCM_API int ocm_utf8_decode(const uint8_t *p, size_t len, uint32_t *c);
 /* 1 if v may be a room name: 1 to 255 bytes of UTF-8 without control characters, bidirectional
-   controls, or line and paragraph separators. */
+   controls (U+202A to 202E, U+2066 to 2069), or line and paragraph separators. */
 OCM_API int ocm_room_valid(ocm_view v);
 /* 1 if v may be a user name: like a room name, not "system", and without a colon before a space. */
 OCM_API int ocm_name_valid(ocm_view v);
@@ -312,7 +312,8 @@ OCM_API int ocm_same_host(const ocm_addr *a, const ocm_addr *b);
 /* ==== 4. Wire =============================================================================== */
 
 /* The codecs keep no state. Decoders read no byte beyond len, and what they decode points into
-   their input, or, if it is JSON, into `scratch` (the caller's, as many bytes as the JSON has). Encoders write no byte beyond cap and return the bytes written, or OCM_E_SPACE. */
+   their input, or, if it is JSON, into `scratch` (the caller's, as many bytes as the JSON has).
+   Encoders write no byte beyond cap and return the bytes written, or OCM_E_SPACE. */
 
 /* A TCRP frame. */
 typedef struct ocm_frame {
@@ -709,8 +710,8 @@ OCM_API int ocm_utf8_decode(const uint8_t *p, size_t len, uint32_t *c)
     return (int)n;
 }
 
-/* Where from i on the first byte is that is not ASCII, or that JSON does not write as it is; len if
-   there is none. Most text is ASCII, and need not be decoded. */
+/* The index, from i on, of the first byte that is not ASCII or that JSON must escape; len if there
+   is none. Most text is ASCII, and need not be decoded. */
 static size_t ocmi_ascii_end(ocm_view v, size_t i)
 {
     while (i < v.len && v.ptr[i] >= 0x20 && v.ptr[i] < 0x7F && v.ptr[i] != '"' && v.ptr[i] != '\\')
@@ -845,8 +846,8 @@ static void ocmi_put_number(ocmi_out *o, uint64_t n)
 /* ==== 3. JSON ===============================================================================
 
    A writer and a strict reader (RFC 8259). A reader function gets a text and an index into it, and
-   returns the index behind what it read, or 0 if that is not there: nothing ends at 0. Nesting is
-   bounded, so the stack is, too. */
+   returns the index just past what it read, or 0 if that is not there: nothing ends at 0. Nesting
+   is bounded, so the stack is, too. */
 
 #define OCMI_DEPTH 32 /* levels of values that nobody asked for */
 
@@ -1574,7 +1575,7 @@ struct ocm_registry {
     uint8_t text[OCM_DATAGRAM_MAX];
 };
 
-/* In memory that is zeros. */
+/* The list, and the links of its slots, are zeros before. */
 #define OCMI_LIST_OPEN(list, slots, link) \
     ((list)->links = (uint8_t *)&(slots)->link, (list)->stride = sizeof *(slots))
 #define OCMI_TABLE_OPEN(table, slots, chain) \
@@ -2519,7 +2520,7 @@ static int ocmi_pending_next(ocm_registry *g, ocm_event *ev)
         if (!r->open) {
             if (sent || ocmi_send_removed(g, slot, ev)) return 1; /* the latter moves the cursor */
         } else if (!sent || (m->sent >= r->seq && m->in_room.next)) {
-            r->cursor = m->in_room.next; /* to leave the last one ends the pass: only when unsent */
+            r->cursor = m->in_room.next; /* past the last one, the pass ends: only if unsent */
         }
         if (sent) return 1;
     }
@@ -2607,7 +2608,7 @@ OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev)
             if (++g->turn == OCMI_TURN) ocmi_turn_end(g, due);
             return 1;
         }
-        if (g->turn == 0 && !g->due.head && !g->pending.head) break;
+        if (g->turn == 0 && !g->due.head && !g->pending.head && !g->ended.head) break;
         g->turn = 0;
         g->due_turn = !due;
     }
@@ -2714,8 +2715,8 @@ static ocmi_guess *ocmi_guess_find(ocm_registry *g, const ocm_addr *from, ocm_vi
     key->room = ocmi_table_hash(g, room);
     for (*count = 0, i = 0; i < OCMI_GUESSES; i++) {
         ocmi_guess *e = &g->guess[i];
-        if (e->origin != key->origin) continue;
-        *count += e->until > g->now;
+        if (e->origin != key->origin || e->until <= g->now) continue;
+        ++*count;
         if (e->room == key->room || e->room == 0) found = e;
     }
     return found;
@@ -2748,7 +2749,7 @@ static uint64_t ocmi_guess_turn(ocm_registry *g, const ocm_addr *from, ocm_view 
     ocmi_guess key;
     int count;
     ocmi_guess *e = ocmi_guess_find(g, from, room, &key, &count);
-    if (!e || e->until <= g->now) return g->now;
+    if (!e) return g->now;
     if (!*turn) {
         *turn = e->next > g->now ? e->next : g->now;
         e->next = *turn + 1000;

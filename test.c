@@ -1924,6 +1924,9 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "drain -> alice 'tom: word' 5..68, lena 'tom: word' 5..68, *\n"
      "lena 1: x -> alice 70, lena 70/1, tom\nbob join lobby json"},
     /* Somebody's end waits for a place in a log: until then nobody is admitted. */
+    {"an end that waits, and nothing else is to be sent", {.rate = 1000},
+     "alice create lobby text\nbob join lobby text -> *\nbob leaves\n64 times alice: hi\n"
+     "drain -> bob out left, alice -bob"},
     {"an end that waits", {.rate = 1000},
      "alice create lobby json\nbob join lobby json\nlena join lobby json1\nlena at 3 -> *\n"
      "64 times alice: hi\nlena ping\nlena leaves\neve create other json = 503\n"
