@@ -191,7 +191,7 @@ class Bench:
             f.write(hooks)
         self.tests, times, self.explained = {}, {}, {}
         for line in open(".ci/mutants.txt"):
-            if line.strip() and not line.startswith("#"):
+            if line.strip() and not line.startswith("# "):
                 change, reason = line.rstrip("\n").split("  -- ")
                 self.explained[change] = reason
         self.unchanged = self.compile("whole", self.header, "same")
