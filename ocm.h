@@ -1902,7 +1902,8 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
 
    A room is open until its host's membership ends, or the server stops. Then nobody finds it any
    more, and it lives on only until its last member has been told. A member is `in` until it has a
-   reason; from then on its name and token are free, and its slot waits until it has been told. */
+   reason; from then on nobody finds its token, and its slot waits until it has been told. Its name
+   is free once the room has heard of its end. */
 
 static uint64_t ocmi_table_hash(const ocm_registry *g, ocm_view text)
 {
@@ -1949,12 +1950,16 @@ static uint32_t ocmi_room_find(const ocm_registry *g, ocm_view name)
     return slot;
 }
 
+/* The member of that name, as the room knows it: it may be out, and the room has not heard that. */
 static uint32_t ocmi_name_find(const ocm_registry *g, uint32_t room, ocm_view name)
 {
     uint32_t slot = *ocmi_table_at(&g->names, ocmi_name_hash(g, room, name));
-    while (slot && (g->member[slot].room != room ||
-                    !ocm_view_equal(ocmi_name_view(&g->member[slot].name), name)))
-        slot = g->member[slot].name_chain;
+    for (; slot; slot = g->member[slot].name_chain) {
+        const ocmi_member *m = &g->member[slot];
+        if (m->room == room && ocm_view_equal(ocmi_name_view(&m->name), name) &&
+            (!m->reason || ocmi_in_list(&g->ended, slot)))
+            break;
+    }
     return slot;
 }
 
@@ -2093,7 +2098,6 @@ static void ocmi_member_out(ocm_registry *g, uint32_t slot, int reason)
     m->stop = g->room[m->room].seq;
     m->status = m->notice = 0;
     ocmi_table_remove(&g->tokens, ocmi_token_hash(m->token), slot);
-    ocmi_table_remove(&g->names, ocmi_name_hash(g, m->room, ocmi_name_view(&m->name)), slot);
     ocmi_unlink(m->fresh ? &g->fresh : &g->heard, slot);
     ocmi_unlink(&g->due, slot);
     if (--origin->members == 0)
@@ -2138,6 +2142,7 @@ static void ocmi_member_free(ocm_registry *g, uint32_t slot)
     uint32_t room = m->room;
     ocmi_room *r = &g->room[room];
     if (r->cursor == slot) r->cursor = m->in_room.next;
+    ocmi_table_remove(&g->names, ocmi_name_hash(g, room, ocmi_name_view(&m->name)), slot);
     ocmi_unlink(&g->due, slot);
     ocmi_unlink(&r->members, slot);
     ocmi_append(&g->members_free, slot);
@@ -2574,15 +2579,16 @@ static uint64_t ocmi_pass_time(ocm_registry *g)
     return until;
 }
 
-/* Rooms hear whose membership has ended, as far as their logs have places. */
-static void ocmi_announce(ocm_registry *g)
+/* The room hears that a membership has ended. 0 if its log has no place: it is to be tried again,
+   after those of other rooms. */
+static int ocmi_announce(ocm_registry *g, uint32_t slot)
 {
-    uint32_t slot;
-    while ((slot = g->ended.head) != 0 && ocmi_log_ready(g, &g->room[g->member[slot].room])) {
-        ocmi_unlink(&g->ended, slot);
-        ocmi_tell(g, slot, OCM_OP_LEFT, ocmi_reasons[g->member[slot].reason].left);
-        ocmi_append(&g->due, slot);
-    }
+    ocmi_to_end(&g->ended, slot);
+    if (!ocmi_log_ready(g, &g->room[g->member[slot].room])) return 0;
+    ocmi_unlink(&g->ended, slot);
+    ocmi_tell(g, slot, OCM_OP_LEFT, ocmi_reasons[g->member[slot].reason].left);
+    ocmi_append(&g->due, slot);
+    return 1;
 }
 
 /* The room or the member whose turn it was goes to the end of its queue. */
@@ -2602,7 +2608,7 @@ OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev)
     for (;;) {
         int due;
         if (g->turn == 0) until = ocmi_pass_time(g);
-        if (g->ended.head) ocmi_announce(g);
+        while (g->ended.head && ocmi_announce(g, g->ended.head)) {}
         due = g->due.head && (g->due_turn || !g->pending.head);
         if (due ? ocmi_due_next(g, ev) : g->pending.head && ocmi_pending_next(g, ev)) {
             if (++g->turn == OCMI_TURN) ocmi_turn_end(g, due);
@@ -2763,8 +2769,7 @@ static int ocmi_admits(ocm_registry *g, const ocmi_room *r, const ocm_addr *from
     uint32_t origin = ocmi_origin_of(g, from);
     if (!g->members_free.head && g->member_top == g->limits.members) return 0;
     if (r && r->size >= g->limits.room_size) return 0;
-    ocmi_announce(g); /* a room hears that somebody left before it hears that the name is back */
-    if (g->ended.head || !ocmi_log_ready(g, r)) return 0;
+    if (!ocmi_log_ready(g, r)) return 0;
     if (ocmi_is_loopback(from->ip)) return 1;
     return g->origin[origin].members < g->limits.origin_size &&
            ocmi_spend(&g->origin[origin].spent, g->now, g->limits.origin_joins);
@@ -2786,7 +2791,7 @@ static int ocmi_create(ocm_registry *g, const ocm_request *q, const ocm_addr *at
 static int ocmi_join(ocm_registry *g, const ocm_request *q, const ocm_addr *at, uint32_t *slot,
                      int *kept)
 {
-    uint32_t room = ocmi_room_find(g, q->room), place;
+    uint32_t room = ocmi_room_find(g, q->room), place, named;
     const ocmi_room *r = &g->room[room];
     if (!room) return OCMI_NO_ROOM;
     place = q->level ? ocmi_token_find(g, q->token, q->room) : 0; /* nobody's level is 0 */
@@ -2800,8 +2805,10 @@ static int ocmi_join(ocm_registry *g, const ocm_request *q, const ocm_addr *at, 
     *kept = place != 0;
     *slot = place;
     if (place) return OCMI_JOINED;
-    if (ocmi_name_find(g, room, q->name)) return OCMI_TAKEN;
-    if (!ocmi_admits(g, r, at)) return OCMI_FULL;
+    named = ocmi_name_find(g, room, q->name);
+    if (named && !g->member[named].reason) return OCMI_TAKEN;
+    /* The room hears that somebody left before it hears that the name is back. */
+    if ((named && !ocmi_announce(g, named)) || !ocmi_admits(g, r, at)) return OCMI_FULL;
     *slot = ocmi_member_add(g, room, q, at);
     return OCMI_JOINED;
 }

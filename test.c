@@ -1923,16 +1923,19 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "sam leaves\nalice: x\ncount messages 65\ncount members 5\ncount rejected 8\n"
      "drain -> alice 'tom: word' 5..68, lena 'tom: word' 5..68, *\n"
      "lena 1: x -> alice 70, lena 70/1, tom\nbob join lobby json"},
-    /* Somebody's end waits for a place in a log: until then nobody is admitted. */
+    /* Somebody's end waits for a place in a log: until then that name is not free, and nobody else
+       notices. */
     {"an end that waits, and nothing else is to be sent", {.rate = 1000},
      "alice create lobby text\nbob join lobby text -> *\nbob leaves\n64 times alice: hi\n"
      "drain -> bob out left, alice -bob"},
     {"an end that waits", {.rate = 1000},
      "alice create lobby json\nbob join lobby json\nlena join lobby json1\nlena at 3 -> *\n"
-     "64 times alice: hi\nlena ping\nlena leaves\neve create other json = 503\n"
-     "bob join lobby json = 409\nlena join lobby json1 = 503\ncount members 2\n"
-     "drain -> alice -lena 68, bob **, lena 'alice: hi' 4..67, lena out left\n"
-     "eve create other json\nlena join lobby json1 -> *"},
+     "64 times alice: hi\nlena ping\nlena leaves\neve create other json\n"
+     "carol join other text\ncarol leaves\ncarol join other text\n"
+     "bob join lobby json = 409\nlena join lobby json1 = 503\ncount members 4\n"
+     "drain -> alice -lena 68, bob **, lena 'alice: hi' 4..67, lena out left, eve +carol 2, "
+     "eve -carol 3, eve +carol 4, carol out left\n"
+     "lena join lobby json1 -> *"},
 
     /* ---- Level 1 ---- */
     {"positions", {0},
