@@ -392,7 +392,8 @@ typedef struct ocm_limits {
     uint32_t rooms;        /* at once, below 2^30 (1000) */
     uint32_t members;      /* at once, below 2^30 (10000) */
     uint32_t room_size;    /* members of one room (1000) */
-    uint32_t origin_size;  /* members of one origin (a quarter of members); loopback is exempt */
+    uint32_t origin_size;  /* members of one origin (a quarter of members), and as large a share of
+                              the rooms; loopback is exempt */
     uint32_t origin_joins; /* a second and origin (10), bursts of twice that; loopback is exempt */
     uint32_t log;          /* bytes of the log of all rooms, 64 KiB to 1 GiB (4 MiB) */
     uint32_t idle;         /* seconds of silence that end a membership (300) */
@@ -1516,15 +1517,16 @@ typedef struct ocmi_member {
     ocmi_name name;
 } ocmi_member;
 
-typedef struct ocmi_origin { /* who asks, as limits count: an IPv4 address or an IPv6 /64 */
-    uint8_t ip[16];
-    uint32_t members, chain;
+typedef struct ocmi_origin { /* who asks, as limits count: see ocmi_origin_key */
+    uint64_t key;
+    uint32_t members, rooms, chain; /* rooms: of which one of them is the host */
     uint64_t spent;  /* rate of joins */
     ocmi_link idle;  /* of those without members, oldest first */
 } ocmi_origin;
 
 typedef struct ocmi_guess { /* after a wrong password */
-    uint64_t origin, room; /* hashes; room 0: all */
+    uint64_t origin; /* its key */
+    uint64_t room;   /* hash of its name; 0: all rooms */
     uint64_t until;        /* ms: after that nobody waits */
     uint64_t next;         /* ms: when the next request may be examined */
 } ocmi_guess;
@@ -1976,35 +1978,32 @@ static uint32_t ocmi_token_find(const ocm_registry *g, ocm_view token, ocm_view 
     return 0;
 }
 
-/* The origin that limits count: loopback is one, an IPv4 address is one, an IPv6 /64 is one. */
-static void ocmi_origin_ip(const ocm_addr *a, uint8_t ip[16])
+/* The origin that limits count: loopback is one, an IPv4 address is one, an IPv6 /64 is one. If the
+   first half of an address is zeros, it is an IPv4 address, which stands in the second half. */
+static uint64_t ocmi_origin_key(const ocm_addr *a)
 {
-    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    memset(ip, 0, 16);
-    if (ocmi_is_loopback(a->ip)) return;
-    memcpy(ip, a->ip, memcmp(a->ip, mapped, 12) == 0 ? 16 : 8);
+    uint64_t prefix = ocmi_load64(a->ip);
+    if (ocmi_is_loopback(a->ip)) return 0;
+    return prefix ? prefix : ocmi_load64(a->ip + 8);
 }
 
 /* The slot of an origin, made if need be from the one that has been without members longest. There
    are more slots than members, so one is always free. */
 static uint32_t ocmi_origin_of(ocm_registry *g, const ocm_addr *a)
 {
-    uint8_t ip[16];
-    uint64_t hash;
+    uint64_t key = ocmi_origin_key(a), hash = ocmi_number(g, OCMI_KEY_TABLES, key);
     uint32_t slot;
-    ocmi_origin_ip(a, ip);
-    hash = ocmi_table_hash(g, ocmi_view(ip, 16));
     for (slot = *ocmi_table_at(&g->origins, hash); slot; slot = g->origin[slot].chain)
-        if (memcmp(g->origin[slot].ip, ip, 16) == 0) return slot;
+        if (g->origin[slot].key == key) return slot;
     if (g->origin_top < g->origin_count) {
         slot = ++g->origin_top;
     } else {
         slot = g->idle_origins.head;
         ocmi_unlink(&g->idle_origins, slot);
-        ocmi_table_remove(&g->origins, ocmi_table_hash(g, ocmi_view(g->origin[slot].ip, 16)), slot);
+        ocmi_table_remove(&g->origins, ocmi_number(g, OCMI_KEY_TABLES, g->origin[slot].key), slot);
     }
     memset(&g->origin[slot], 0, sizeof g->origin[slot]);
-    memcpy(g->origin[slot].ip, ip, 16);
+    g->origin[slot].key = key;
     g->origin[slot].spent = g->now * g->limits.origin_joins;
     ocmi_table_add(&g->origins, hash, slot);
     ocmi_append(&g->idle_origins, slot);
@@ -2121,6 +2120,7 @@ static void ocmi_room_close(ocm_registry *g, uint32_t room, int reason)
     ocmi_table_remove(&g->rooms, ocmi_table_hash(g, ocmi_name_view(&r->name)), room);
     ocmi_unlink(&g->open, room);
     ocmi_unlink(&g->quiet, room);
+    g->origin[g->member[r->host].origin].rooms--;
     g->counts.rooms--;
     ocmi_append(&g->pending, room);
 }
@@ -2709,15 +2709,13 @@ static int ocmi_password_fits(const ocm_registry *g, const ocmi_room *r, ocm_vie
 }
 
 /* The entry that a request of that origin for that room has to heed; an entry without a room is for
-   all of them. Sets the two hashes, and *count to the entries of that origin. */
+   all of them. Sets what is compared in *key, and *count to the entries of that origin. */
 static ocmi_guess *ocmi_guess_find(ocm_registry *g, const ocm_addr *from, ocm_view room,
                                    ocmi_guess *key, int *count)
 {
-    uint8_t ip[16];
     ocmi_guess *found = NULL;
     size_t i;
-    ocmi_origin_ip(from, ip);
-    key->origin = ocmi_table_hash(g, ocmi_view(ip, 16));
+    key->origin = ocmi_origin_key(from);
     key->room = ocmi_table_hash(g, room);
     for (*count = 0, i = 0; i < OCMI_GUESSES; i++) {
         ocmi_guess *e = &g->guess[i];
@@ -2763,16 +2761,18 @@ static uint64_t ocmi_guess_turn(ocm_registry *g, const ocm_addr *from, ocm_view 
     return *turn < e->until ? *turn : e->until;
 }
 
-/* Whether there is a place for a new member: in the log, in its room, in all, for its origin. */
+/* Whether there is a place for a new member: in the log, in its room, in all, for its origin. r: the
+   room, NULL if it is to be made. An origin has as large a share of the rooms as of the members. */
 static int ocmi_admits(ocm_registry *g, const ocmi_room *r, const ocm_addr *from)
 {
-    uint32_t origin = ocmi_origin_of(g, from);
-    if (!g->members_free.head && g->member_top == g->limits.members) return 0;
-    if (r && r->size >= g->limits.room_size) return 0;
+    ocmi_origin *origin = &g->origin[ocmi_origin_of(g, from)];
+    const ocm_limits *l = &g->limits;
+    if (!g->members_free.head && g->member_top == l->members) return 0;
+    if (r && r->size >= l->room_size) return 0;
     if (!ocmi_log_ready(g, r)) return 0;
     if (ocmi_is_loopback(from->ip)) return 1;
-    return g->origin[origin].members < g->limits.origin_size &&
-           ocmi_spend(&g->origin[origin].spent, g->now, g->limits.origin_joins);
+    if (!r && (uint64_t)origin->rooms * l->members >= (uint64_t)l->rooms * l->origin_size) return 0;
+    return origin->members < l->origin_size && ocmi_spend(&origin->spent, g->now, l->origin_joins);
 }
 
 static int ocmi_create(ocm_registry *g, const ocm_request *q, const ocm_addr *at, uint32_t *slot)
@@ -2783,6 +2783,7 @@ static int ocmi_create(ocm_registry *g, const ocm_request *q, const ocm_addr *at
     if (!ocmi_admits(g, NULL, at)) return OCMI_FULL;
     room = ocmi_room_open(g, q->room, q->password);
     *slot = g->room[room].host = ocmi_member_add(g, room, q, at);
+    g->origin[g->member[*slot].origin].rooms++;
     return OCMI_CREATED;
 }
 

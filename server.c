@@ -843,9 +843,9 @@ static const option options[] = {
     {'R', "ROOMS", "at once (1000)", &limits.rooms, 1, SLOTS_MAX},
     {'M', "MEMBERS", "at once (10000)", &limits.members, 1, SLOTS_MAX},
     {'S', "MEMBERS", "of one room (1000, 0: no limit)", &limits.room_size, 0, SLOTS_MAX},
-    {'H', "MEMBERS", "from one address, of IPv6 from one /64; this machine's are\n"
-     "                     not limited (a quarter of -M, 0: no limit)", &limits.origin_size, 0,
-     SLOTS_MAX},
+    {'H', "MEMBERS", "from one address, of IPv6 from one /64, and as large a share of\n"
+     "                     the rooms; this machine's are not limited (a quarter of -M,\n"
+     "                     0: no limit)", &limits.origin_size, 0, SLOTS_MAX},
     {'G', "KIB", "that hold the last messages of all rooms (4096)", &limits.log, 64, 1048576},
     {'i', "SECONDS", "of silence that end a membership (300)", &limits.idle, 1, 86400 * 365},
     {'r', "MESSAGES", "a second that a member may send, in bursts of twice as many\n"

@@ -1904,6 +1904,11 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
     {"shares", {.origin_joins = OCM_UNLIMITED},
      "crowd 1 - 9 = 201\ncrowd 9 crowd1 9 = 200\ncrowd 2 crowd1 9 = 503\ncrowd 30 crowd1 0 = 200\n"
      "crowd 1 crowd1 0 = 503"},
+    /* And a quarter of the rooms. */
+    {"shares of rooms", {.rooms = 8, .members = 40, .origin_joins = OCM_UNLIMITED},
+     "a host 9\na create one json\ncrowd 1 - 9 = 201\ncrowd 1 - 9 = 503\na leaves -> *\n"
+     "crowd 1 - 9 = 201\ncrowd 1 - 9 = 503\nb host 8\nb create two json\ncrowd 5 - 0 = 201\n"
+     "crowd 1 - 0 = 503"},
     {"many origins", {.members = 4, .room_size = 1, .origin_size = 1},
      "alice create lobby json\n600 times crowd 1 lobby # = 503"},
     /* More origins than can be remembered: those that have members are not forgotten. */
