@@ -1941,6 +1941,10 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "drain -> alice -lena 68, bob **, lena 'alice: hi' 4..67, lena out left, eve +carol 2, "
      "eve -carol 3, eve +carol 4, carol out left\n"
      "lena join lobby json1 -> *"},
+    {"an end behind one that waits", {.members = 5, .rate = 1000},
+     "alice create lobby json\nbob join lobby json\nlena join lobby json\neve create other json\n"
+     "ola join other json -> *\n64 times alice: hi\nlena leaves\nola leaves\npull 40\n"
+     "ona join other json -> *"},
 
     /* ---- Level 1 ---- */
     {"positions", {0},
