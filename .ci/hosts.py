@@ -148,23 +148,25 @@ def clients_at_second_address():
 
 
 def shares():
-    s = server("-l", "8000:9000", "-M", "40")
-    host = V4[S][0]
-    got = [0, 0]
-    for i in range(60):
-        r = status(host, "mine", "a%d" % i, CREATE if i == 0 else JOIN)
-        got[r != 200] += 1
-        check(r in (200, 503), "join %d of one host: %d" % (i, r))
-        if got[0] >= 10 and got[1] >= 3:
-            break
-        if r == 503:
-            time.sleep(0.15)
-    check(got[0] == 10, "one host holds %d of 40 places, a quarter is 10" % got[0])
-    check(chat_works(s, host=host, namespaces=(B, B)), "another host chats when one has its share")
-    for m in stay:
-        m.leave()
-    stay.clear()
-    s.stop()
+    for args, room in (("-M", "40"), lambda i: "mine"), (("-R", "40"), lambda i: "mine%d" % i):
+        s = server("-l", "8000:9000", *args)
+        host = V4[S][0]
+        got = [0, 0]
+        for i in range(60):
+            op = CREATE if room(i) != room(0) or i == 0 else JOIN
+            r = status(host, room(i), "a%d" % i, op)
+            got[r != 200] += 1
+            check(r in (200, 503), "request %d of one host: %d" % (i, r))
+            if got[0] >= 10 and got[1] >= 3:
+                break
+            if r == 503:
+                time.sleep(0.15)
+        check(got[0] == 10, "with %s one host holds %d, a quarter is 10" % (args, got[0]))
+        check(chat_works(s, host=host, namespaces=(B, B)), "another host chats when one has its share")
+        for m in stay:
+            m.leave()
+        stay.clear()
+        s.stop()
 
     for host in (V4[S][0], V6[S][0]):
         s = server()
