@@ -1502,6 +1502,7 @@ static void reg_join_crowd(char *s)
     for (; count > 0; count--) {
         char name[32];
         sprintf(name, "crowd%u", ++reg_crowd);
+        p->tcp.local[0] = (uint8_t)count; /* each at another of the server's addresses */
         reg_connect(p);
         reg_ask(p, alone ? OCM_CREATE : OCM_JOIN, alone ? name : room, reg_payload(p, name, ""));
         reg_hang_up(p);
