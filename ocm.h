@@ -594,16 +594,16 @@ struct ocm_session {
     ocmi_name room, name, password;
     ocmi_name token;     /* empty until the room is entered */
     int phase, op, level;
-    int may_create;      /* if there is no such room: the host, or if its user wished so */
+    int may_create;      /* if there is no such room: it was the host, or its user asked for that */
     int deaf;            /* ignores datagrams: its token is gone, or the old log is still read */
     int heard;           /* a datagram has come since the last answer */
     int outage;          /* the worst of OCM_SHOW_OUTAGE and _NO_UDP that was shown; 0: none */
     int leaving;         /* 1: its user wants to; one more for each time that it was said */
+    unsigned flips;      /* changes between joining and creating */
     unsigned actions;    /* bit k: an action of kind k is to be handed out */
     int status, end;
     uint64_t retry, retry_wait; /* ms: when to connect, or to wait no more; the next pause */
     uint64_t refused_at; /* ms: the first refusal to come back, or OCMI_NEVER */
-    unsigned flips;      /* changes between joining and creating */
     /* reading */
     uint64_t log;        /* which log it is; 0: not told */
     uint64_t entered;    /* seq of the own notice when it entered: what is below is past */
@@ -724,14 +724,14 @@ static size_t ocmi_ascii_end(ocm_view v, size_t i)
 typedef struct ocmi_scan {
     int valid;              /* UTF-8 */
     int controls;           /* characters other than TAB that a terminal would obey */
-    int layout;             /* those that could reorder or break a line: nothing for a name, which
-                               is shown beside other people's words */
-    size_t tabs, escapes;   /* TABs; characters for which JSON needs one byte more */
+    int layout;             /* TABs, and those that could reorder or break a line: nothing for a
+                               name, which is shown beside other people's words */
+    size_t escapes;         /* characters for which JSON needs one byte more */
 } ocmi_scan;
 
 static ocmi_scan ocmi_text_scan(ocm_view v)
 {
-    ocmi_scan s = {1, 0, 0, 0, 0};
+    ocmi_scan s = {1, 0, 0, 0};
     uint32_t c;
     size_t i = 0;
     while ((i = ocmi_ascii_end(v, i)) < v.len) {
@@ -741,7 +741,7 @@ static ocmi_scan ocmi_text_scan(ocm_view v)
             return s;
         }
         i += (size_t)n;
-        if (c == '\t') s.tabs++;
+        if (c == '\t') s.layout = 1;
         else if (c < 0x20 || (c >= 0x7F && c <= 0x9F)) s.controls = 1;
         else if ((c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069)) s.layout = 1;
         if (c == '"' || c == '\\' || c == '\t') s.escapes++;
@@ -752,7 +752,7 @@ static ocmi_scan ocmi_text_scan(ocm_view v)
 OCM_API int ocm_room_valid(ocm_view v)
 {
     ocmi_scan s = ocmi_text_scan(v);
-    return v.len >= 1 && v.len <= OCM_NAME_MAX && s.valid && !s.controls && !s.tabs && !s.layout;
+    return v.len >= 1 && v.len <= OCM_NAME_MAX && s.valid && !s.controls && !s.layout;
 }
 
 OCM_API int ocm_name_valid(ocm_view v)
@@ -2088,13 +2088,14 @@ static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_reques
     return slot;
 }
 
-/* From now on nothing that it sends counts. It still gets what the log holds, and its reason. */
+/* From now on nothing that it sends counts. It still gets its reason, and before that what the log
+   holds, as far as it is not paused: else a few bytes would bring the whole log. */
 static void ocmi_member_out(ocm_registry *g, uint32_t slot, int reason)
 {
     ocmi_member *m = &g->member[slot];
     ocmi_origin *origin = &g->origin[m->origin];
     m->reason = (uint8_t)reason;
-    m->stop = g->room[m->room].seq;
+    if (m->stop > g->room[m->room].seq) m->stop = g->room[m->room].seq;
     m->status = m->notice = 0;
     ocmi_table_remove(&g->tokens, ocmi_token_hash(m->token), slot);
     ocmi_unlink(m->fresh ? &g->fresh : &g->heard, slot);
@@ -2214,26 +2215,28 @@ static int ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id)
 }
 
 /* A member of level 1 says how far it has the log: its cursor goes there. If more follows than 64
-   entries or 64 KiB, it is sent that many and then paused until its next position. */
+   entries or 64 KiB, it is sent that many and then paused until its next position. If it gives the
+   same one again, each batch after the first costs a unit of its rate, and without that the pause
+   begins sooner: otherwise 70 bytes would bring 64 KiB, fifty times a second. */
 static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
 {
     ocmi_member *m = &g->member[slot];
     const ocmi_room *r = &g->room[m->room];
-    uint64_t at, bytes = 0;
+    uint64_t at, bytes = 0, most = seq > m->position ? 65536 : OCM_BATCH_MAX;
     ocmi_owe_status(g, slot);
     if (seq < m->position) return;
     if (seq > r->seq) seq = r->seq;
     m->position = seq;
     m->sent = seq < r->first - 1 ? r->first - 1 : seq;
     m->stop = UINT64_MAX;
-    for (at = m->sent; at < r->seq; at++) {
-        const ocmi_entry *e = ocmi_entry_find(g, r, at + 1);
-        bytes += e->json_len;
-        if (at > m->sent && (at - m->sent >= OCMI_BEHIND || bytes > 65536)) {
-            m->stop = at;
-            break;
-        }
+    for (at = m->sent; at < r->seq && at - m->sent < OCMI_BEHIND; at++) {
+        bytes += ocmi_entry_find(g, r, at + 1)->json_len;
+        if (at == m->sent) continue; /* one, however long, it is sent */
+        while (bytes > most && bytes <= 65536 && ocmi_spend(&m->spent, g->now, g->limits.rate))
+            most += OCM_BATCH_MAX;
+        if (bytes > most || bytes > 65536) break;
     }
+    if (at < r->seq) m->stop = at;
 }
 
 /* What one datagram has brought so far. */

@@ -1965,6 +1965,15 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "eve raw {`message`:`x`,`id`:1}^{`message`:`y`,`id`:2}^" POSITION "7} -> "
      "eve 'eve: x' 8/1, eve 'eve: y' 9/2, eve status 9 1 2, tom 'eve: x', tom 'eve: y', "
      "lena 'eve: x' 8/1, lena 'eve: y' 9/2, anna 'eve: x' 8/1, anna 'eve: y' 9/2"},
+    {"a paused member that leaves", {.rate = OCM_UNLIMITED}, /* it gets no more than it would have */
+     FOUR "100 times tom: hi -> *\nlena at 4 -> lena 'tom: hi' 5..68, lena status 104 1 0\n"
+     "lena leaves -> lena out left, alice -lena, tom -lena, sam -lena"},
+    {"what is asked for again costs", {.rate = 10}, /* here each entry needs a batch of its own */
+     FOUR "20 times tom: w{1000} -> *\n"
+     "lena at 4 -> lena 'tom: w{1000}' 5..24, lena status 24 1 0\n"
+     "lena at 4 -> lena 'tom: w{1000}' 5, lena status 24 1 0\nwait 200\n"
+     "lena at 4 -> lena 'tom: w{1000}' 5..6, lena status 24 1 0\nlena at 4 ->\nwait 100\n"
+     "lena at 6 -> lena 'tom: w{1000}' 7..24, lena status 24 1 0"},
     {"forward", {0}, /* over what was not sent yet */
      "tom create lobby text\nlena join lobby json1\ntom: a\ntom: b\ntom: c\n"
      "lena at 4 -> tom +lena, lena 'tom: c' 5, lena status 5 1 0"},
@@ -2551,8 +2560,8 @@ static void storm_settle(void)
         if (!m->used) continue;
         if (!m->host) storm_pass_own(m);
         if (!m->host && !m->moved && (m->in || m->reason == OCM_REASON_HOST))
-            CHECK(m->next == m->life->seq + 1 || /* or it pauses; that ends with the membership */
-                  (m->in && m->placed && m->next > m->highest + 64));
+            CHECK(m->next == m->life->seq + 1 || /* or it pauses */
+                  (m->placed && m->next > m->highest + 64));
         CHECK(m->in == !m->reason);
         CHECK(!m->in || storm_deadline(m) > reg_now);
         m->used = m->in;
