@@ -2790,19 +2790,29 @@ static int ocmi_create(ocm_registry *g, const ocm_request *q, const ocm_addr *at
     return OCMI_CREATED;
 }
 
-/* A member of level 1 that comes back with its token keeps its place; from another origin than
-   before only if it knows the room's password. */
+/* The member of level 1 that comes back with its token; 0 if it is none. */
+static uint32_t ocmi_place_find(const ocm_registry *g, const ocm_request *q)
+{
+    uint32_t slot = q->level ? ocmi_token_find(g, q->token, q->room) : 0; /* nobody's level is 0 */
+    const ocmi_member *m = &g->member[slot];
+    return m->level && ocm_view_equal(ocmi_name_view(&m->name), q->name) ? slot : 0;
+}
+
+/* Whether a request to join needs the room's password, if it has one: only a member that comes back
+   from where it was does not. */
+static int ocmi_needs_password(const ocm_registry *g, const ocm_request *q, const ocm_addr *from)
+{
+    uint32_t place = ocmi_place_find(g, q);
+    return !place || !ocm_same_host(from, &g->member[place].addr);
+}
+
 static int ocmi_join(ocm_registry *g, const ocm_request *q, const ocm_addr *at, uint32_t *slot,
                      int *kept)
 {
-    uint32_t room = ocmi_room_find(g, q->room), place, named;
+    uint32_t room = ocmi_room_find(g, q->room), place = ocmi_place_find(g, q), named;
     const ocmi_room *r = &g->room[room];
     if (!room) return OCMI_NO_ROOM;
-    place = q->level ? ocmi_token_find(g, q->token, q->room) : 0; /* nobody's level is 0 */
-    if (!g->member[place].level || !ocm_view_equal(ocmi_name_view(&g->member[place].name), q->name))
-        place = 0;
-    if ((!place || !ocm_same_host(at, &g->member[place].addr)) &&
-        !ocmi_password_fits(g, r, q->password)) {
+    if (ocmi_needs_password(g, q, at) && !ocmi_password_fits(g, r, q->password)) {
         ocmi_guess_wrong(g, at, q->room);
         return OCMI_PASSWORD;
     }
@@ -2911,7 +2921,8 @@ static void ocmi_conn_request(ocm_conn *c, ocm_registry *g, const ocm_frame *f, 
     good = ocm_request_decode(f, scratch, &q) > 0;
     room = good ? ocmi_room_find(g, q.room) : 0;
     if (room && g->room[room].locked && /* it tries a password */
-        (q.op == OCM_JOIN || (q.op == OCM_LIST && q.password.len))) {
+        (q.op == OCM_JOIN ? ocmi_needs_password(g, &q, &c->from)
+                          : q.op == OCM_LIST && q.password.len)) {
         io->until = ocmi_guess_turn(g, &c->from, q.room, &c->turn);
         if (io->until > g->now) return;
     }

@@ -1722,6 +1722,11 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "20 times m# create m# json `password`:`key`\n"
      "17 times eve asks join m# json " GUESS " = 401\neve asks join m1018 json " GUESS " = 0\n"
      "wait 1000\neve sees 401\nwait 61000\neve asks join m1019 json " GUESS " = 401"},
+    {"a member does not guess", {0}, /* it waits for nobody's turn, unless it comes from elsewhere */
+     "alice create locked json" KEY "lena host 9\nlena join locked json1" KEY "eve host 9\n"
+     "eve asks join locked json " GUESS " = 401\nlena returns locked same\neve host 8\n"
+     "eve asks join locked json " GUESS " = 401\nlena host 8\n"
+     "lena asks join locked json1 {`username`:`lena`,`ocm`:1,`token`:`$t`} = 0"},
     {"many guess", {0}, /* a fixed table; the entry goes whose minute ends first */
      "alice create locked json" KEY "257 times crowd 1 locked # = 401 & wait 1\n"
      "eve host 1255\neve asks join locked json " GUESS " = 0\n"
