@@ -63,14 +63,15 @@ QUICK EXAMPLE: two clients and a server in one program, which carries the bytes 
 TWO RULES
     Feed, then drain. After an input, call ocm_registry_next or ocm_session_next until it returns 0;
     `until` then says when to call it again if nothing else happens. ocm_conn_next is called once
-    after each input, and when something was sent. Give each input once; others may come between any
-    two calls. While 64 entries of a room wait to be handed out, its next message is refused like
-    one over the rate, and its sender repeats it 300 ms later: so drain before that many can come.
+    after each input, and when something was sent. Give each input exactly once; other inputs may
+    come between any two calls. Drain at least once for every 64 messages: while 64 entries of a
+    room are not handed out, its next message is refused as if it were over the rate.
     Views are borrowed. Nothing here keeps a pointer into what you pass. What you are given belongs
     to the object that gave it and stays as it is until the next call for that object.
 Time is in milliseconds, of any clock that never runs backwards. Mistakes of the calling program are
-caught by OCM_ASSERT; bytes from the network are always checked. A program drops datagrams that come
-from its own sockets: a member may have declared such a port, and the server would talk to itself.
+caught by OCM_ASSERT; bytes from the network are always checked. The program must drop datagrams
+that come from its own sockets: a member may declare such a port, and the server would answer
+itself.
 
 THE PROTOCOL. Integers of several bytes are big-endian, all text is UTF-8.
 
@@ -115,7 +116,8 @@ state-2 frame of a success carries the room name.
 A list is one state-2 frame with an object on each line: {"room":"lobby","size":2,
 "password_required":false}, or {"username":"alice","host":true}; the members of a room with a
 password are named only to a request with that password. A list that is cut ends with {"more":true}.
-For a minute after a wrong password, one request a second of that origin for that room is examined.
+For a minute after a wrong password, one request a second from that origin for that room is
+examined, and the others wait.
 
 UDP: members speak, and are spoken to. In both directions the token is the member's:
 
@@ -129,24 +131,25 @@ UDP: members speak, and are spoken to. In both directions the token is the membe
     text     hi                                  alice: hi     (bare, without the header)
     team A   hi                                  alice: hi
 
-A datagram counts if its room and token are a member's, and it comes from that member's origin (the
-IP address from which it joined); anything else is dropped without an answer. An empty message keeps
-a silent member alive. {"sender":"system","operation":2}, or the text [remove_chatroom], is leaving.
+A datagram counts if its room and token are a member's, and it comes from that member's IP address:
+the one from which it joined, or last came back. Anything else is dropped without an answer. An
+empty message keeps a silent member alive. {"sender":"system","operation":2}, or the text
+[remove_chatroom], is leaving.
 Messages of the server itself have the sender "system", and in JSON an operation and a username:
 
     1 joined   2 left   3 you are out; "reason": left, host, timeout, unreachable or stopping
     4 your message was rejected, and why; at most once a second   6 the log, see level 1
 
-LEVEL 1 loses nothing while the log holds it. A JSON request with "ocm":1 asks for it; the success
-answer then adds "ocm":1,"idle":300,"seq":17,"log":4711.
+LEVEL 1 loses no entry that the log still holds; all rooms share its memory. A JSON request with
+"ocm":1 asks for it; the success answer then adds "ocm":1,"idle":300,"seq":17,"log":4711.
 
 A room is a log, and a member is a cursor into it. The room's messages and its notices 1 and 2 are
-its entries, numbered by seq from 1 without holes. `log` tells this log from every other one; `seq`
-is that of the member's own notice 1 (for a member that kept its place: the newest entry); `idle` is
-the silence, in seconds, that ends a membership. For each member the server keeps three numbers: the
-last entry that it sent, the last entry that the member confirmed, and the last message id that it
-accepted. Loss, reordering, duplication, roaming, restarts and history are then the same thing: one
-side says where it stands, and the other goes on from there.
+its entries, numbered by seq from 1 without holes. In the answer, `log` tells this log from every
+other one; `seq` is the number of the member's own notice 1 (for a member that kept its place: of
+the newest entry); `idle` is the silence, in seconds, that ends a membership. For each member the
+server keeps three numbers: the last entry that it sent, the last entry that the member confirmed,
+and the last message id that it accepted. After a loss, a reordering, a change of address or a
+restart, and for a newcomer, one side says where it stands, and the other goes on from there.
 
     {"message":"hi","id":1}                                         say it: ids begin with 1
     {"sender":"alice","message":"hi","seq":17,"id":1}               an entry; alice gets it, too
@@ -155,12 +158,13 @@ side says where it stands, and the other goes on from there.
 
     Lines     A datagram holds one or more objects, each followed by a newline; several share one if
               it all fits 1200 bytes. Empty lines mean nothing.
-    Position  moves the cursor there, forward or back; one below the highest given is stale. It is
+    Position  moves the cursor there, forward or back, unless a higher one was given before. It is
               answered by a status. If more than 64 entries or 64 KiB follow, the server sends that
-              many and waits for the next position.
-    Status    answers a position, an empty datagram, a repeated id and a rejected one. A room in
-              which nothing was added for 3 s sends one to each member whose last position is not
-              the newest entry, up to ten times: so a lost last entry is found.
+              many and waits for the next position. If the same one is given again, each batch after
+              the first costs as much as a datagram.
+    Status    answers a position, an empty datagram, a message that was taken before, and one that
+              was rejected. If nothing was added to a room for 3 s, each member whose last position
+              is not the newest entry gets one, up to ten times: so a lost last entry is found.
     Ids       A member numbers its messages without holes for as long as its token lives. The server
               takes the next one, answers a repeated one, and drops a higher one.
     Rate      A datagram costs one, and each message in it after the first another one. What is over
@@ -178,11 +182,12 @@ Coming back: a session that has had no answer for 10 s asks by TCP to join again
 after 0, 1, 2, 4 ... 30 s. If the answer has the same token, it keeps its place, even from another
 address (then it must give the room's password). With a new token on the same log it reads on from
 where it was, and says nothing until it has read as far as its own notice, because its messages may
-already be in that part of the log. On another log it begins at the beginning. A datagram that
-arrives meanwhile ends the attempt. After a restart of the server only the session that created the
-room creates it again; the others ask for a minute. What was said just before a restart may be lost
-with the old log, or be said again in the new one. Within one log each message stands once, unless
-its sender comes back with a new token after the log has given up the entry: then it is said again.
+already be in that part of the log. On another log it begins at the beginning. If a datagram for the
+old token arrives before the answer, the session stops asking and goes on with that. After a restart
+of the server only the session that created the room creates it again; the others ask for a minute.
+What was said just before a restart may be lost with the old log, or be said again in the new one.
+Within one log each message stands once, unless its sender comes back with a new token after the log
+has given up the entry: then it is said again.
 
 OPTIONS, to be defined before inclusion
     OCM_IMPLEMENTATION   compile the implementation here
@@ -386,8 +391,8 @@ OCM_API size_t ocm_pick(const ocm_view *servers, size_t count, ocm_view room);
 
 /* ==== 5. Registry =========================================================================== */
 
-/* What a registry holds and allows. A zero stands for the default, which is in parentheses;
-   anything outside the ranges is an assert. */
+/* What a registry holds and allows. A zero stands for the default, which is in parentheses. Ranges
+   are asserted. */
 typedef struct ocm_limits {
     uint32_t rooms;        /* at once, below 2^30 (1000) */
     uint32_t members;      /* at once, below 2^30 (10000) */
@@ -417,8 +422,8 @@ typedef struct ocm_registry ocm_registry;
 typedef struct ocm_event {
     ocm_addr to;
     ocm_view datagram;   /* the registry's, valid until its next call. If the socket is full, drop
-                            it: a loss like any other. Several of OCM_BATCH_MAX bytes to one
-                            address often follow each other: a system may send them in one call */
+                            it. Several of OCM_BATCH_MAX bytes to one address often follow each
+                            other: a system may send them in one call */
     int reason;          /* OCM_REASON_...: this is the last datagram of a membership, and why */
     ocm_view room, name; /* of that member, for a log line; only with a reason */
     uint64_t until;      /* ms; UINT64_MAX: not before the next input */
@@ -440,7 +445,7 @@ OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
 /* Input: the datagram of this event could not be sent, for another reason than a full buffer.
    Three of a member in a row, over at least 10 s, end its membership. */
 OCM_API void ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t now);
-/* Input: the server stops. Drain to tell every member, and answer no more requests. */
+/* Input: the server stops. Drain to tell every member, and do not call ocm_conn_next any more. */
 OCM_API void ocm_registry_stop(ocm_registry *g);
 /* Lets time pass, then: 1 and a datagram to send, or 0 and ev->until. */
 OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev);
@@ -448,8 +453,8 @@ OCM_API const ocm_counts *ocm_registry_counts(const ocm_registry *g);
 
 /* ==== 6. Connection ========================================================================= */
 
-/* The server's side of one TCP connection: about 70 KiB, the caller's. It may stay silent for 300 s
-   before and between requests; a request has 10 s to become whole, an answer 10 s to be taken. */
+/* The server's side of one TCP connection: about 70 KiB, the caller's. A client may be silent for
+   300 s before and between requests; it has 10 s to complete a request, 10 s to take an answer. */
 typedef struct ocm_conn ocm_conn;
 
 /* What a program does next with a connection. */
@@ -470,7 +475,7 @@ OCM_API void ocm_conn_open(ocm_conn *c, const ocm_addr *from, uint64_t now);
 OCM_API void ocm_conn_received(ocm_conn *c, const uint8_t *p, size_t len, uint64_t now);
 /* Input: the first len bytes of io.send were sent. */
 OCM_API void ocm_conn_sent(ocm_conn *c, size_t len);
-/* What to do now; answers at most one request, so that a program can be fair to others. */
+/* What to do now. It answers at most one request, so that a program can be fair to others. */
 OCM_API void ocm_conn_next(ocm_conn *c, ocm_registry *g, uint64_t now, ocm_io *io);
 /* The connection is closed, by whichever end: a membership whose answer was not sent is undone. */
 OCM_API void ocm_conn_close(ocm_conn *c, ocm_registry *g, uint64_t now);
@@ -486,11 +491,11 @@ enum {
                            read only once */
     OCM_DO_DISCONNECT,  /* close the TCP connection, if there is one */
     OCM_DO_SEND,        /* send `text` as one datagram to the server; a failure is ignored */
-    OCM_SHOW_ENTERED,   /* the room is entered; status 201 created, 200 joined; what is said below
-                           `seq` is past, 0: nothing is */
+    OCM_SHOW_ENTERED,   /* the room is entered; status: 201 created, 200 joined; entries below
+                           `seq` are past, none if it is 0 */
     OCM_SHOW_MESSAGE,   /* `text` by `name`; own, past, seq */
-    OCM_SHOW_JOINED,    /* `name` joined, in the server's words `text`; past, seq; not the join
-                           that the last answer told of */
+    OCM_SHOW_JOINED,    /* `name` joined, in the server's words `text`; past, seq; the session's own
+                           join is not shown */
     OCM_SHOW_LEFT,      /* `name` left, in the server's words `text`; past, seq */
     OCM_SHOW_NOTICE,    /* `text` from the server */
     OCM_SHOW_REFUSED,   /* own message `text` was refused; why, may be empty */
@@ -598,7 +603,7 @@ struct ocm_session {
     int deaf;            /* ignores datagrams: its token is gone, or the old log is still read */
     int heard;           /* a datagram has come since the last answer */
     int outage;          /* the worst of OCM_SHOW_OUTAGE and _NO_UDP that was shown; 0: none */
-    int leaving;         /* 1: its user wants to; one more for each time that it was said */
+    int leaving;         /* 1: its user wants to leave; one more for each datagram that says so */
     unsigned flips;      /* changes between joining and creating */
     unsigned actions;    /* bit k: an action of kind k is to be handed out */
     int status, end;
@@ -606,9 +611,9 @@ struct ocm_session {
     uint64_t refused_at; /* ms: the first refusal to come back, or OCMI_NEVER */
     /* reading */
     uint64_t log;        /* which log it is; 0: not told */
-    uint64_t entered;    /* seq of the own notice when it entered: what is below is past */
+    uint64_t entered;    /* seq of the first answer: entries below it are past; 0 on another log */
     uint64_t answered;   /* seq of the last answer */
-    uint64_t own_from;   /* seq of the answer that gave it its token */
+    uint64_t own_from;   /* seq of the answer that gave it its present token */
     uint64_t next;       /* the entry that it wants */
     uint64_t newest;     /* the newest entry that it knows of */
     uint64_t first;      /* below it nothing is held any more */
@@ -617,10 +622,10 @@ struct ocm_session {
     uint64_t said_base, said_id;
     size_t said_count;
     uint64_t sent_id;    /* the last id that was sent */
-    uint64_t taken, taken_seq; /* the last id taken; the seq up to which its entry stands */
+    uint64_t taken, taken_seq; /* the last id taken; its entry, if any, is not above taken_seq */
     uint64_t lost_id;    /* messages up to this id may be in entries that it will never see */
     uint64_t hold;       /* says nothing until the log up to here is read; 0: may speak */
-    int alone;           /* the oldest message goes next, without the position */
+    int alone;           /* the oldest message goes next: it did not fit beside the position */
     uint64_t unknown;    /* messages without a fate, at the end */
     /* the timer */
     uint64_t entered_at, sent_at; /* ms: the last answer; the last datagram */
@@ -1444,8 +1449,8 @@ OCM_API size_t ocm_pick(const ocm_view *servers, size_t count, ocm_view room)
    Memory is touched when it is first needed.
 
    Lists are doubly linked, and tables are chained, through fields inside the slots: `links` and
-   `chains` are where slot 0 has its own, `stride` is the size of a slot. A slot whose
-   link is zeros is in no list, or the only one in it: ocmi_in_list tells which. */
+   `chains` point to those of slot 0, and `stride` is the size of a slot. A slot whose link is zeros
+   is in no list, or the only one in it: ocmi_in_list tells which. */
 
 typedef struct ocmi_link {
     uint32_t prev, next;
@@ -1577,7 +1582,7 @@ struct ocm_registry {
     uint8_t text[OCM_DATAGRAM_MAX];
 };
 
-/* The list, and the links of its slots, are zeros before. */
+/* The list is zeros before, and the link of a slot before it is first appended. */
 #define OCMI_LIST_OPEN(list, slots, link) \
     ((list)->links = (uint8_t *)&(slots)->link, (list)->stride = sizeof *(slots))
 #define OCMI_TABLE_OPEN(table, slots, chain) \
@@ -1593,7 +1598,7 @@ static int ocmi_in_list(const ocmi_list *l, uint32_t slot)
     return l->head == slot || ocmi_link_of(l, slot)->prev != 0;
 }
 
-/* Appends a slot that is in no list of this kind of link, or in this one already: then it stays. */
+/* Appends a slot that is in no list through this link, or in this one already: then it stays. */
 static void ocmi_append(ocmi_list *l, uint32_t slot)
 {
     ocmi_link *link = ocmi_link_of(l, slot);
@@ -1604,7 +1609,7 @@ static void ocmi_append(ocmi_list *l, uint32_t slot)
     l->tail = slot;
 }
 
-/* Removes a slot that is in this list, or in none of this kind of link. */
+/* Removes a slot that is in this list, or in none through this link. */
 static void ocmi_unlink(ocmi_list *l, uint32_t slot)
 {
     ocmi_link *link = ocmi_link_of(l, slot);
@@ -1685,8 +1690,8 @@ static void ocmi_limits_fill(ocm_limits *l)
 
 #define OCMI_CARVE(type, mem, at, count) (type *)ocmi_carve(mem, at, sizeof(type) * (size_t)(count))
 
-/* The one place that knows how the block is divided: with mem NULL it only adds up. An origin
-   without members is remembered as long as there is a slot: a few more than members always. */
+/* The one place that knows how the block is divided: with mem NULL it only adds up. There are more
+   slots for origins than for members, so that some origins without members are remembered. */
 static size_t ocmi_layout(ocm_registry *g, const ocm_limits *limits, uint8_t *mem)
 {
     const ocm_limits *l = &g->limits;
@@ -1798,8 +1803,8 @@ static const uint8_t *ocmi_entry_json(const ocmi_entry *e)
     return (const uint8_t *)e + sizeof *e;
 }
 
-/* Entries of a room lie in sequence in the table. Where a room begins nobody can tell, so nobody
-   can make chains long. A chain begins with its newest entry: those that were given up lie behind
+/* Entries of a room lie in sequence in the table. Where a room begins is secret, so that nobody can
+   make chains long. A chain begins with its newest entry: those that were given up lie behind
    all that are held, where nobody looks, so they need not be taken out. */
 static uint32_t *ocmi_entry_head(const ocm_registry *g, const ocmi_room *r, uint64_t seq)
 {
@@ -2465,7 +2470,7 @@ static int ocmi_send(ocm_registry *g, uint32_t slot, ocm_event *ev)
     ocmi_out o;
     size_t head;
     ocm_message n;
-    if (m->sent < r->first - 1) m->sent = r->first - 1; /* it was paused for too long */
+    if (m->sent < r->first - 1) m->sent = r->first - 1; /* the log holds no more */
     if (m->sent >= last && !m->notice && !m->status) return 0;
     o = ocmi_event_open(g, m);
     head = o.len;
@@ -2528,7 +2533,7 @@ static int ocmi_pending_next(ocm_registry *g, ocm_event *ev)
         if (!r->open) {
             if (sent || ocmi_send_removed(g, slot, ev)) return 1; /* the latter moves the cursor */
         } else if (!sent || (m->sent >= r->seq && m->in_room.next)) {
-            r->cursor = m->in_room.next; /* past the last one, the pass ends: only if unsent */
+            r->cursor = m->in_room.next; /* 0 ends the pass: so the last one must have it all */
         }
         if (sent) return 1;
     }
@@ -2711,8 +2716,8 @@ static int ocmi_password_fits(const ocm_registry *g, const ocmi_room *r, ocm_vie
     return !r->locked || ocmi_hash(g->key[OCMI_KEY_PASSWORDS], password) == r->password;
 }
 
-/* The entry that a request of that origin for that room has to heed; an entry without a room is for
-   all of them. Sets what is compared in *key, and *count to the entries of that origin. */
+/* The entry that delays requests of that origin for that room, or NULL; an entry without a room is
+   for all of them. Sets what is compared in *key, and *count to the entries of that origin. */
 static ocmi_guess *ocmi_guess_find(ocm_registry *g, const ocm_addr *from, ocm_view room,
                                    ocmi_guess *key, int *count)
 {
@@ -2764,8 +2769,8 @@ static uint64_t ocmi_guess_turn(ocm_registry *g, const ocm_addr *from, ocm_view 
     return *turn < e->until ? *turn : e->until;
 }
 
-/* Whether there is a place for a new member: in the log, in its room, in all, for its origin. r: the
-   room, NULL if it is to be made. An origin has as large a share of the rooms as of the members. */
+/* Whether there is a place for a new member: in the log, in its room, in all, for its origin. r is
+   NULL if the room is to be made: an origin has as large a share of the rooms as of the members. */
 static int ocmi_admits(ocm_registry *g, const ocmi_room *r, const ocm_addr *from)
 {
     ocmi_origin *origin = &g->origin[ocmi_origin_of(g, from)];
@@ -3394,9 +3399,9 @@ static int ocmi_session_decode(ocm_session *s, ocm_view json, ocm_message *m)
 }
 
 /* Reads the entry that is next; 0 if there is nothing to show. Its own one is a message's receipt,
-   and the messages before that one are not in the log. What somebody of its name said before it had
-   its token is its own only while it holds back, and only word for word: a room's past may hold the
-   same ids. */
+   and the messages before that one are not in the log. An entry that is older than its token may be
+   that of another member of its name: it is its own only while it holds back, and only word for
+   word. */
 static int ocmi_session_read_entry(ocm_session *s, ocmi_early *e, uint64_t now, ocm_action *a)
 {
     ocm_message m;
@@ -3480,11 +3485,12 @@ OCM_API void ocm_session_leave(ocm_session *s)
     s->give_up = OCMI_NEVER;
 }
 
-/* When the position is given, once all that came has been read. What is missing is asked for in a
-   moment, since it may only have been overtaken; but at once if a status ends what was sent since
-   the last position: the server waits for that. A status that knows of nothing more confirms the
-   position, which is then given only to keep the membership. Whatever has no answer is repeated. */
-static uint64_t ocmi_session_timer(ocm_session *s, uint64_t now)
+/* Once all that came has been read: when the position is to be given next. What is missing is asked
+   for in a moment, since it may only have been overtaken; but at once if a status ends what was sent
+   since the last position: the server waits for that. A status that knows of nothing more confirms
+   the position, which is then given only to keep the membership. Whatever has no answer is
+   repeated. */
+static uint64_t ocmi_session_schedule(ocm_session *s, uint64_t now)
 {
     int missing = s->next <= s->newest;
     int waits = s->status_came && !s->tries && s->ask_at != OCMI_NEVER && !s->early_count;
@@ -3525,7 +3531,7 @@ static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, ui
     if (id - 1 > s->sent_id) s->sent_id = id - 1;
     s->alone = id == from && id < end;
     if (!position) return;
-    /* At 30 % loss half the questions about a gap go unanswered: a second one follows, as soon. */
+    /* At 30 % loss half the questions about a gap get no answer: a second one follows soon. */
     s->ask_at = s->next <= s->newest && !s->tries ? now + OCMI_GAP_MS : OCMI_NEVER;
     if (timed_out && s->said_count && !s->tries) s->tries = 1; /* to say it, without a position */
     if (timed_out || !s->tries) s->tries++;
@@ -3627,7 +3633,7 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
             kind = s->heard ? OCM_SHOW_OUTAGE : OCM_SHOW_NO_UDP;
             ocmi_session_outage(s, kind, ocmi_none(), now);
         } else {
-            uint64_t timer = ocmi_session_timer(s, now), last = s->said_id + s->said_count - 1;
+            uint64_t timer = ocmi_session_schedule(s, now), last = s->said_id + s->said_count - 1;
             int untaken = s->said_count && !s->hold && last > s->taken;
             int go = untaken && (s->alone || s->taken >= s->sent_id);
             int position = go ? s->ask_at <= now : ocmi_is_time(a, timer, now);

@@ -1722,7 +1722,7 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "20 times m# create m# json `password`:`key`\n"
      "17 times eve asks join m# json " GUESS " = 401\neve asks join m1018 json " GUESS " = 0\n"
      "wait 1000\neve sees 401\nwait 61000\neve asks join m1019 json " GUESS " = 401"},
-    {"a member does not guess", {0}, /* it waits for nobody's turn, unless it comes from elsewhere */
+    {"a member does not guess", {0}, /* and waits for no turn, unless it comes from elsewhere */
      "alice create locked json" KEY "lena host 9\nlena join locked json1" KEY "eve host 9\n"
      "eve asks join locked json " GUESS " = 401\nlena returns locked same\neve host 8\n"
      "eve asks join locked json " GUESS " = 401\nlena host 8\n"
@@ -1970,7 +1970,7 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "eve raw {`message`:`x`,`id`:1}^{`message`:`y`,`id`:2}^" POSITION "7} -> "
      "eve 'eve: x' 8/1, eve 'eve: y' 9/2, eve status 9 1 2, tom 'eve: x', tom 'eve: y', "
      "lena 'eve: x' 8/1, lena 'eve: y' 9/2, anna 'eve: x' 8/1, anna 'eve: y' 9/2"},
-    {"a paused member that leaves", {.rate = OCM_UNLIMITED}, /* it gets no more than it would have */
+    {"a paused member that leaves", {.rate = OCM_UNLIMITED}, /* it gets no more than before */
      FOUR "100 times tom: hi -> *\nlena at 4 -> lena 'tom: hi' 5..68, lena status 104 1 0\n"
      "lena leaves -> lena out left, alice -lena, tom -lena, sam -lena"},
     {"what is asked for again costs", {.rate = 10}, /* here each entry needs a batch of its own */
