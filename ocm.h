@@ -3486,10 +3486,10 @@ OCM_API void ocm_session_leave(ocm_session *s)
 }
 
 /* Once all that came has been read: when the position is to be given next. What is missing is asked
-   for in a moment, since it may only have been overtaken; but at once if a status ends what was sent
-   since the last position: the server waits for that. A status that knows of nothing more confirms
-   the position, which is then given only to keep the membership. Whatever has no answer is
-   repeated. */
+   for in a moment, since it may only have been overtaken; but at once if a status ends what was
+   sent since the last position: the server waits for that. A status that knows of nothing more
+   confirms the position, which is then given only to keep the membership. Whatever has no answer
+   is repeated. */
 static uint64_t ocmi_session_schedule(ocm_session *s, uint64_t now)
 {
     int missing = s->next <= s->newest;
