@@ -2227,7 +2227,7 @@ static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
 {
     ocmi_member *m = &g->member[slot];
     const ocmi_room *r = &g->room[m->room];
-    uint64_t at, bytes = 0, most = seq > m->position ? 65536 : OCM_BATCH_MAX;
+    uint64_t at, bytes = 0, paid = seq > m->position ? UINT64_MAX : OCM_BATCH_MAX;
     ocmi_owe_status(g, slot);
     if (seq < m->position) return;
     if (seq > r->seq) seq = r->seq;
@@ -2237,9 +2237,10 @@ static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
     for (at = m->sent; at < r->seq && at - m->sent < OCMI_BEHIND; at++) {
         bytes += ocmi_entry_find(g, r, at + 1)->json_len;
         if (at == m->sent) continue; /* one, however long, it is sent */
-        while (bytes > most && bytes <= 65536 && ocmi_spend(&m->spent, g->now, g->limits.rate))
-            most += OCM_BATCH_MAX;
-        if (bytes > most || bytes > 65536) break;
+        if (bytes > 65536) break;
+        if (bytes <= paid) continue;
+        if (!ocmi_spend(&m->spent, g->now, g->limits.rate)) break;
+        paid += OCM_BATCH_MAX;
     }
     if (at < r->seq) m->stop = at;
 }
@@ -2920,14 +2921,14 @@ static void ocmi_conn_list(ocm_conn *c, ocm_registry *g, const ocm_request *q, o
 static void ocmi_conn_request(ocm_conn *c, ocm_registry *g, const ocm_frame *f, ocm_io *io)
 {
     uint8_t scratch[OCM_PAYLOAD_MAX];
-    int good, decision = c->too_large ? OCMI_TOO_LARGE : OCMI_MALFORMED;
+    int good, tries, decision = c->too_large ? OCMI_TOO_LARGE : OCMI_MALFORMED;
     uint32_t slot = 0, room;
     ocm_request q;
     good = ocm_request_decode(f, scratch, &q) > 0;
     room = good ? ocmi_room_find(g, q.room) : 0;
-    if (room && g->room[room].locked && /* it tries a password */
-        (q.op == OCM_JOIN ? ocmi_needs_password(g, &q, &c->from)
-                          : q.op == OCM_LIST && q.password.len)) {
+    tries = q.op == OCM_LIST && q.password.len;
+    if (q.op == OCM_JOIN) tries = ocmi_needs_password(g, &q, &c->from);
+    if (room && g->room[room].locked && tries) {
         io->until = ocmi_guess_turn(g, &c->from, q.room, &c->turn);
         if (io->until > g->now) return;
     }

@@ -1947,6 +1947,11 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "drain -> alice -lena 68, bob **, lena 'alice: hi' 4..67, lena out left, eve +carol 2, "
      "eve -carol 3, eve +carol 4, carol out left\n"
      "lena join lobby json1 -> *"},
+    {"a name whose end was told", {0},
+     "eve create other json\nola join other text -> *\ncarol join other text -> *\nola leaves\n"
+     "carol leaves\npull 1\nola join other text\ncarol join other text -> *"},
+    {"a turn that empties its queue", {0}, "alice create lobby text\ncrowd 31 lobby 0 = 200\n"
+     "alice leaves -> *"},
     {"an end behind one that waits", {.members = 5, .rate = 1000},
      "alice create lobby json\nbob join lobby json\nlena join lobby json\neve create other json\n"
      "ola join other json -> *\n64 times alice: hi\nlena leaves\nola leaves\npull 40\n"
