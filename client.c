@@ -7,8 +7,8 @@
    ./client -h                        all options
 
    What is said on the wire, retransmitted and put in order is decided in ocm.h. Here are sockets,
-   time and the terminal: first everything that differs between systems, then the line editor, what
-   is shown, connecting, lists, the plain text dialect, the session, input, the loop, and main. */
+   time and the terminal: first everything that differs between systems, then what is shown, the
+   line editor, connecting, lists, the text dialect, the session, input, questions, the loop. */
 
 /* ---- Sockets: the same text in server.c and client.c ---- */
 
@@ -161,13 +161,14 @@ static const char *addr_ip(const ocm_addr *a)
 
 /* What signals have told. An urgent one ends the program where it stands. */
 static struct {
-    volatile sig_atomic_t signal, resumed, urgent; /* signal: SIGINT, another that ends, or 0 */
-} heard = {0, 1, 1};
+    volatile sig_atomic_t signal, urgent; /* signal: SIGINT, another that ends, or 0 */
+} heard = {0, 1};
 
-/* Keeps the window's title. Wipes the line, wants no marks around pastes, gives that title back. */
-static const char keys_on[] = "\033[22;2t", keys_off[] = "\r\033[J\033[?2004l\033[23;2t";
+/* Keeps the window's title and wants marks around pastes. Wipes the line and undoes both. */
+static const char keys_on[] = "\033[22;2t\033[?2004h";
+static const char keys_off[] = "\r\033[J\033[?2004l\033[23;2t";
 
-static void terminal_keys(int on);
+static int terminal_keys(int on);
 
 static void on_signal(int sig)
 {
@@ -182,12 +183,8 @@ static void on_signal(int sig)
 #include <fcntl.h>
 #include <io.h>
 #include <shellapi.h>
-#define SEQUENCES_IN 0x200 /* ENABLE_VIRTUAL_TERMINAL_INPUT, _PROCESSING: older headers have */
-#define SEQUENCES_OUT 4    /* neither */
 #define TURN_MS 50 /* the longest sleep: select() knows nothing of stdin, it is tried every turn */
-#define SOCKET_TIMEOUT WSAETIMEDOUT
 #define INPUT_SOCKET INVALID_SOCKET
-#define NOWHERE "NUL"
 
 static int is_terminal(FILE *f)
 {
@@ -198,9 +195,7 @@ static int is_terminal(FILE *f)
 static int socket_connecting(int e) { return e == WSAEWOULDBLOCK; }
 static void suspend(void) {}
 
-#define WIDE(text) L##text
-#define environment(name) utf8_copy(_wgetenv(WIDE(name)))
-#define USER_VARIABLE "USERNAME"
+#define environment(name) utf8_copy(_wgetenv(L##name))
 #define USUAL_TERM "a console"
 
 static char *utf8_copy(const WCHAR *wide)
@@ -212,8 +207,9 @@ static char *utf8_copy(const WCHAR *wide)
     return copy;
 }
 
-/* The arguments as UTF-8; and what is written leaves in one piece, as it is. */
-static void standard_start(int *argc, char ***argv)
+/* The arguments become UTF-8, and what is written leaves as it is. The system forgets a handler
+   that it has called: the second signal ends the program. */
+static void program_start(int *argc, char ***argv)
 {
     WCHAR **wide = CommandLineToArgvW(GetCommandLineW(), argc);
     int i;
@@ -223,44 +219,38 @@ static void standard_start(int *argc, char ***argv)
     _setmode(_fileno(stdout), _O_BINARY);
     _setmode(_fileno(stderr), _O_BINARY);
     SetConsoleOutputCP(CP_UTF8);
-}
-
-/* The system forgets a handler that it has called: the second signal ends the program. */
-static void signals_start(void)
-{
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     signal(SIGBREAK, on_signal);
 }
 
-static void terminal_keys(int on)
+static int terminal_keys(int on)
 {
-    static int were_on;
+    static int are_on;
     static DWORD found[2]; /* of stdin and stdout */
     HANDLE in = GetStdHandle(STD_INPUT_HANDLE), out = GetStdHandle(STD_OUTPUT_HANDLE);
-    if (on && !were_on) {
+    if (on == are_on) return 0;
+    are_on = on;
+    if (on) {
         GetConsoleMode(in, &found[0]);
         GetConsoleMode(out, &found[1]);
-        SetConsoleMode(in, SEQUENCES_IN);
-        SetConsoleMode(out, found[1] | SEQUENCES_OUT);
+        SetConsoleMode(in, ENABLE_VIRTUAL_TERMINAL_INPUT);
+        SetConsoleMode(out, found[1] | ENABLE_VIRTUAL_TERMINAL_PROCESSING);
         write(1, keys_on, sizeof keys_on - 1);
-    } else if (!on && were_on) {
+    } else {
         write(1, keys_off, sizeof keys_off - 1);
         FlushConsoleInputBuffer(in);
         SetConsoleMode(in, found[0]);
         SetConsoleMode(out, found[1]);
     }
-    were_on = on;
+    return 1;
 }
 
-static void terminal_size(int *rows, int *columns)
+static int terminal_columns(void)
 {
     CONSOLE_SCREEN_BUFFER_INFO info;
-    *rows = 24;
-    *columns = 80;
-    if (!GetConsoleScreenBufferInfo(GetStdHandle(STD_OUTPUT_HANDLE), &info)) return;
-    *rows = info.srWindow.Bottom - info.srWindow.Top + 1;
-    *columns = info.srWindow.Right - info.srWindow.Left + 1;
+    if (!GetConsoleScreenBufferInfo(GetStdHandle(STD_OUTPUT_HANDLE), &info)) return 80;
+    return info.srWindow.Right - info.srWindow.Left + 1;
 }
 
 /* Only a thread of its own can wait for a pipe or a console: one for each piece that is wanted. */
@@ -304,78 +294,62 @@ static int input_read(uint8_t *p, size_t cap)
 #else
 #include <sys/ioctl.h>
 #include <termios.h>
-/* The longest sleep: a signal that came just before it is seen after it. */
-#define TURN_MS 1000
-#define SOCKET_TIMEOUT ETIMEDOUT
+#define TURN_MS 250 /* the longest sleep: a signal just before it, or another width, is seen then */
 #define INPUT_SOCKET STDIN_FILENO
-#define NOWHERE "/dev/null"
 #define environment(name) getenv(name)
-#define USER_VARIABLE "USER"
 #define USUAL_TERM "dumb"
 
 static int socket_connecting(int e) { return e == EINPROGRESS || e == EINTR; }
 static int is_terminal(FILE *f) { return isatty(fileno(f)); }
-static void standard_start(int *argc, char ***argv) { (void)argc, (void)argv; }
 static void suspend(void) { kill(0, SIGTSTP); } /* the whole job, as the terminal would */
 
-static void on_resume(int sig)
+/* A signal that is ignored stays so: that was nohup's wish, or the shell's. The others also end
+   what would block. */
+static void program_start(int *argc, char ***argv)
 {
-    (void)sig;
-    heard.resumed = 1;
-}
-
-#ifndef SIGWINCH /* it is no part of POSIX */
-#define SIGWINCH SIGCONT
-#endif
-
-/* A signal that is ignored stays so: that was nohup's wish, or the shell's. */
-static void signals_start(void)
-{
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGCONT, SIGWINCH};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     struct sigaction action;
     int i;
-    for (i = 0; i < 5; i++) {
+    (void)argc, (void)argv; /* they are UTF-8 */
+    for (i = 0; i < 3; i++) {
         if (sigaction(signals[i], NULL, &action) == 0 && action.sa_handler == SIG_IGN) continue;
         memset(&action, 0, sizeof action);
-        action.sa_handler = i < 3 ? on_signal : on_resume;
-        action.sa_flags = i < 3 ? 0 : SA_RESTART; /* the first three end what would block */
+        action.sa_handler = on_signal;
         sigaction(signals[i], &action, NULL);
     }
 }
 
-/* Each key at once, and no echo; or the terminal as it was found. ^C stays a signal: it is heard
-   when nothing is read, too. A signal handler may call this. At the end what was typed and not read
-   is dropped: it was meant for the chat, and the shell would run it. */
-static void terminal_keys(int on)
+/* Each key at once, and no echo; or the terminal as it was found. 1 if that has changed anything:
+   it does at first, and after a shell has set its own modes. ^C stays a signal: it is heard when
+   nothing is read, too. A signal handler may call this. At the end what was typed and not read is
+   dropped: it was meant for the chat, and the shell would run it. */
+static int terminal_keys(int on)
 {
     static struct termios found;
     static volatile sig_atomic_t are_on;
-    int were_on = are_on;
+    const char *words = on ? keys_on : keys_off;
     struct termios t;
-    if (!were_on && (!on || tcgetattr(STDIN_FILENO, &found) != 0)) return;
+    if (on && (tcgetattr(STDIN_FILENO, &t) != 0 || (are_on && !(t.c_lflag & ICANON)))) return 0;
+    if (!on && !are_on) return 0;
+    if (on) found = t;
+    else t = found;
     are_on = on;
-    t = found;
     if (on) {
         t.c_lflag &= ~(tcflag_t)(ECHO | ICANON | IEXTEN);
-        t.c_iflag &= ~(tcflag_t)IXON;
+        t.c_iflag &= ~(tcflag_t)(IXON | ICRNL);
         t.c_cc[VQUIT] = t.c_cc[VSUSP] = _POSIX_VDISABLE;
         t.c_cc[VMIN] = 1;
         t.c_cc[VTIME] = 0;
-    } else {
-        (void)!write(STDOUT_FILENO, keys_off, sizeof keys_off - 1);
     }
+    (void)!write(STDOUT_FILENO, words, strlen(words));
     tcsetattr(STDIN_FILENO, on ? TCSADRAIN : TCSAFLUSH, &t);
-    if (!were_on) (void)!write(STDOUT_FILENO, keys_on, sizeof keys_on - 1);
+    return 1;
 }
 
-static void terminal_size(int *rows, int *columns)
+static int terminal_columns(void)
 {
     struct winsize size;
-    *rows = 24;
-    *columns = 80;
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return;
-    if (size.ws_row > 0) *rows = size.ws_row;
-    if (size.ws_col > 0) *columns = size.ws_col;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 /* > 0 bytes read, 0 nothing now, < 0 the end. */
@@ -395,6 +369,7 @@ static int input_read(uint8_t *p, size_t cap)
 #define HEARD_MAX 64        /* names that Tab completes */
 #define PLACES_MAX 16       /* servers */
 #define LIST_MS 2000        /* how long a server's list may take */
+#define LIST_LINES 20       /* of it are shown in the chat */
 #define STAGGER_MS 1000     /* how long an address may keep silent before the next one is tried */
 #define PENDING_MS 1000     /* a message unconfirmed for so long is shown in the prompt */
 
@@ -403,16 +378,15 @@ static int input_read(uint8_t *p, size_t cap)
 #define BOLD LOOK("\033[1m")
 #define PLAIN LOOK("\033[0m")
 
-/* stdin, stdout, and the line being typed, which goes to `said` when Enter is pressed; without a
-   screen, input goes there directly. What is pasted may have several lines: they are one here, with
-   newlines in it. */
+/* stdin, stdout, and the line being typed, which goes to `said` when Enter is pressed. What is
+   pasted may have several lines: they are one here, with newlines in it. */
 static struct {
     int keyboard, screen;  /* stdin is a terminal; stdout is, too, and knows escape sequences */
     int colour;
     int ended;                     /* stdin is at its end */
     char line[LINE_MAX_LEN + 1];
     size_t len, at;                /* at: the cursor */
-    char said[LINE_MAX_LEN + INPUT_MAX]; /* lines to say, or answers; the last may not be whole */
+    char said[LINE_MAX_LEN + INPUT_MAX]; /* lines to say, or answers */
     size_t said_len;
     const char *question;          /* that is being answered, or NULL */
     int hidden;                    /* its answer is not to be seen */
@@ -425,7 +399,7 @@ static struct {
 } term;
 
 /* What one turn of the loop waits for, and afterwards what has happened. */
-typedef struct watch {
+static struct {
     fd_set readable, writable, failed;
     uint64_t until; /* ms */
 } watch;
@@ -437,31 +411,31 @@ typedef struct place {
     struct addrinfo *addresses; /* NULL: not looked up yet */
 } place;
 
-enum { LINK_IDLE, LINK_OPENING, LINK_OPEN };
-
 /* A TCP connection, or the way to one: the addresses of a server in turn, and the first that
    answers is taken. */
 typedef struct tcp_link {
-    int phase, error;                 /* LINK_...; the last error seen */
     socket_t socket;
+    int open, error;                  /* it is connected; the last error, 0: no answer */
     const struct addrinfo *to, *next; /* where it connects to; what is tried after that */
-    uint64_t again;                   /* ms: then */
+    uint64_t again;                   /* ms: then; UINT64_MAX: nothing is */
 } tcp_link;
+
+#define NO_LINK {.socket = INVALID_SOCKET, .again = UINT64_MAX}
 
 static struct {
     place places[PLACES_MAX];
     size_t place_count;
     place *home;                /* the server that has the room */
-    tcp_link tcp;
+    tcp_link tcp, list;         /* to its server; for lists, to any */
     socket_t udp;
     struct sockaddr_storage to; /* where datagrams go */
     socklen to_len;
-    int entered, leaving, over; /* of the session */
-    int end, status;            /* OCM_END_... that asking may mend, or 0; the exit status */
+    int entered, leaving;       /* the session has begun; is to end */
+    int status;                 /* of the program's end */
     uint64_t present;           /* seq: what is below it was said before we came */
     unsigned long refused;      /* messages that were refused */
     int fruitless;              /* turns that nothing came in */
-} net = {.udp = INVALID_SOCKET};
+} net = {.tcp = NO_LINK, .list = NO_LINK, .udp = INVALID_SOCKET};
 
 static struct {
     char room[LINE_MAX_LEN + 1], name[LINE_MAX_LEN + 1], password[LINE_MAX_LEN + 1];
@@ -470,21 +444,15 @@ static struct {
 
 static ocm_session session;
 
+#define view(bytes, count) ((ocm_view){(const uint8_t *)(bytes), count})
+
 static const ocm_view nothing = {NULL, 0};
 
 static void turn(uint64_t until);
-static void act(const ocm_action *a, uint64_t now);
-
-static ocm_view view(const void *p, size_t len)
-{
-    ocm_view v = {(const uint8_t *)p, len};
-    return v;
-}
 
 /* How many lines a text has; the last one may lack its newline. */
-static unsigned long lines_in(const void *p, size_t len)
+static unsigned long lines_in(const char *text, size_t len)
 {
-    const char *text = (const char *)p;
     unsigned long lines = len > 0 && text[len - 1] != '\n';
     while (len > 0) lines += text[--len] == '\n';
     return lines;
@@ -528,8 +496,8 @@ static size_t measure(const char *text, size_t len)
         if (!bytes) c = 0;
         for (i = 0; c < ranges[i].first || c > ranges[i].last;) i++;
         here.word = ranges[i].word;
-        here.mark = c == '\t' ? ' ' : c < ' ' || (c > '~' && c < 0xA0) ? '?' : 0;
-        if (c == '\n') here.mark = '|';
+        here.mark = c < ' ' || (c > '~' && c < 0xA0) ? '?' : 0;
+        if (c == '\t' || c == '\n') here.mark = c == '\t' ? ' ' : '|';
         if (n == 0 || here.mark || (ranges[i].columns > 0 && before != 0x200D)) cells[n++] = here;
         before = c;
         x += ranges[i].columns;
@@ -547,20 +515,14 @@ static size_t measure(const char *text, size_t len)
    not take it before a signal comes, since a reader that has stopped must not keep anyone here. */
 static void put_out(FILE *f)
 {
-    int fd;
-    if (fflush(f) == 0) return;
-    fd = open(NOWHERE, O_WRONLY);
-    if (fd < 0) return;
-    dup2(fd, fileno(f));
-    close(fd);
+    if (!ferror(f)) fflush(f);
 }
 
 /* When the window has become narrower, terminals break the row that was drawn into several. */
 static void line_wipe(void)
 {
-    int rows, columns;
+    int columns = terminal_columns();
     if (!term.screen) return;
-    terminal_size(&rows, &columns);
     if (term.before >= columns) printf("\033[%dA", term.before / columns);
     fputs("\r\033[J", stdout);
     term.before = 0;
@@ -589,11 +551,9 @@ static void line_draw(void)
 {
     static char text[sizeof term.row], row[sizeof term.row];
     char *end = row;
-    int rows, columns, right;
+    int columns = terminal_columns() - 1, right;
     size_t len, cursor, count, prompt = 0, from, at, i;
     if (!term.screen || (!net.entered && !term.question)) return;
-    terminal_size(&rows, &columns);
-    columns = columns > 1 ? columns - 1 : 1;
     line_prompt(text);
     len = strlen(text);
     cursor = len + (term.hidden ? 0 : term.at);
@@ -624,6 +584,112 @@ static void line_draw(void)
     put_out(stdout);
 }
 
+/* ---- Showing ---- */
+
+/* Writes what a stranger wrote: what would move the cursor, or reorder the line, is shown and not
+   executed. No name may have such a character. */
+static void put_safe(FILE *f, ocm_view v)
+{
+    size_t i = 0;
+    while (i < v.len) {
+        uint32_t c;
+        int n = ocm_utf8_decode(v.ptr + i, v.len - i, &c);
+        if (n == 0) c = v.ptr[i];
+        if (n > 0 && (c == '\t' || ocm_room_valid(view(v.ptr + i, (size_t)n))))
+            fwrite(v.ptr + i, 1, (size_t)n, f);
+        else
+            fprintf(f, c > 0xFF ? "\\u%04x" : "\\x%02x", (unsigned)c);
+        i += n ? (size_t)n : 1;
+    }
+}
+
+/* A sentence of the program's own and, if not empty, somebody's words after a colon. */
+static void sentence(FILE *f, const char *mark, ocm_view words, const char *format, ...)
+{
+    va_list args;
+    line_wipe();
+    put_out(stdout);
+    fputs(mark, f);
+    va_start(args, format);
+    vfprintf(f, format, args);
+    va_end(args);
+    if (words.len) fputs(": ", f);
+    put_safe(f, words);
+    fputs("\n", f);
+    put_out(f);
+}
+
+/* Not among the messages, when those are read by a program. */
+#define ASIDE (term.screen ? stdout : stderr)
+#define inform(words, ...) sentence(ASIDE, "* ", words, __VA_ARGS__)
+#define warn(...) sentence(stderr, "client: ", nothing, __VA_ARGS__)
+#define die(...) (warn(__VA_ARGS__), finish(2))
+
+/* Gives the terminal back, and ends the program. */
+static void finish(int status)
+{
+    line_wipe();
+    put_out(stdout);
+    terminal_keys(0);
+    if (ferror(stdout) && status == 0) {
+        warn("the output cannot be written; was it closed?");
+        status = 1;
+    }
+    _Exit(status); /* exit() would try again to write what could not be written */
+}
+
+/* Whether one's own name stands in a text there, and not within a word of ASCII: "tomorrow" does
+   not call "tom". Other scripts may have no blanks. */
+static int named_at(ocm_view text, size_t at)
+{
+    size_t end = at + strlen(opt.name);
+    if (end > text.len || memcmp(text.ptr + at, opt.name, end - at) != 0) return 0;
+    if (at > 0 && isalnum(text.ptr[at - 1]) && isalnum(text.ptr[at])) return 0;
+    return end == text.len || !isalnum(text.ptr[end - 1]) || !isalnum(text.ptr[end]);
+}
+
+/* A line of the chat: a message, or the server's words; with the time, when the minute is another
+   than that of the last line. A bot answers nothing of the past, nor itself. On a screen everybody
+   has a colour, always the same, and one's own name is dim; in somebody's message it is bold. */
+static void show_line(const ocm_action *a)
+{
+    static const char *const headings[] = {"* since you are here:\n", "* earlier in this room:\n"};
+    static int last_minute = -1, in_past;
+    int message = a->kind == OCM_SHOW_MESSAGE;
+    time_t t = time(NULL);
+    const struct tm *now = localtime(&t);
+    int minute = now ? now->tm_hour * 60 + now->tm_min : last_minute;
+    unsigned hash = 0;
+    size_t at = 0, i;
+    if (!term.screen && (a->past || a->own)) return;
+    line_wipe();
+    if (a->past != in_past) fputs(headings[a->past], stdout);
+    if (term.screen && !a->past && minute != last_minute) {
+        last_minute = minute;
+        printf("%s%02d:%02d %s", DIM, minute / 60, minute % 60, PLAIN);
+    }
+    for (i = 0; i < a->name.len; i++) hash = hash * 31 + a->name.ptr[i];
+    if (!message) fputs("* ", stdout);
+    else if (a->own) fputs(DIM, stdout);
+    else if (term.colour) printf("\033[%s3%um", hash / 6 % 2 ? "1;" : "", 1 + hash % 6);
+    if (message) {
+        put_safe(stdout, a->name);
+        printf("%s: ", PLAIN);
+    }
+    while (at < a->text.len && (!message || a->own || !named_at(a->text, at))) at++;
+    put_safe(stdout, view(a->text.ptr, at));
+    if (at < a->text.len) {
+        printf("%s%s%s", BOLD, opt.name, PLAIN);
+        at += strlen(opt.name);
+        put_safe(stdout, view(a->text.ptr + at, a->text.len - at));
+        if (term.screen && !a->past) fputs("\a", stdout);
+    }
+    fputs("\n", stdout);
+    in_past = a->past && a->seq + 1 != net.present;
+    if (in_past != a->past) fputs(headings[0], stdout);
+    put_out(stdout);
+}
+
 /* ---- The line itself ---- */
 
 static void line_clear(void)
@@ -631,13 +697,15 @@ static void line_clear(void)
     term.len = term.at = term.back = 0;
 }
 
-static void line_insert(const char *p, size_t len)
+/* 0 if it has no place. */
+static int line_insert(const char *p, size_t len)
 {
-    if (len > LINE_MAX_LEN - term.len) return;
+    if (len > LINE_MAX_LEN - term.len) return 0;
     memmove(term.line + term.at + len, term.line + term.at, term.len - term.at);
     memmove(term.line + term.at, p, len); /* it may be the line itself */
     term.at += len;
     term.len += len;
+    return 1;
 }
 
 /* Takes bytes out of the line; the cursor is then where they were. */
@@ -652,7 +720,7 @@ static void line_erase(size_t from, size_t to, int kill)
     term.at = from;
 }
 
-/* The line is to be said, or is the answer: that stays on the screen. */
+/* The line is to be said, or is the answer. */
 static void line_enter(void)
 {
     if (term.len >= sizeof term.said - term.said_len) return;
@@ -660,13 +728,8 @@ static void line_enter(void)
     term.said_len += term.len;
     term.said[term.said_len++] = '\n';
     term.line[term.len] = 0;
-    if (term.question) {
-        line_draw();
-        fputs("\n", stdout);
-        term.before = 0;
-        term.row[0] = 0;
-    } else if (term.len > 0 && term.len < HISTORY_BYTES &&
-               strcmp(term.history[1], term.line) != 0) {
+    if (term.screen && !term.question && term.len > 0 && term.len < HISTORY_BYTES &&
+        strcmp(term.history[1], term.line) != 0) {
         memmove(term.history[2], term.history[1], (HISTORY_MAX - 1) * sizeof term.history[0]);
         strcpy(term.history[1], term.line);
     }
@@ -734,17 +797,16 @@ static int key_of(uint8_t c)
         {"d", KEY_KILL_NEXT}, {"\177", CTL('W')}, {"[200~", KEY_PASTE}, {"[201~", KEY_PASTED}};
     static char s[12]; /* what has come of a sequence */
     static size_t len;
-    size_t i, n = c < ' ' || c > 0x7F ? 0 : len; /* these break it off */
-    len = 0;
-    if (n == 0 && c == '\r') return '\n';
-    if (n == 0 && c != '\033') return c == 0x7F ? CTL('H') : c < ' ' ? c : KEY_TEXT;
-    s[n] = n == 1 && c == 'O' ? '[' : (char)c;
-    if (n < sizeof s - 2) n++; /* one that is longer is none of these */
-    len = n;
-    if (n == 1 || (n == 2 && s[1] == '[')) return KEY_NONE;
+    size_t i;
+    if (c < ' ' || c > 0x7F) len = 0; /* these break it off */
+    if (len == 0 && c != '\033')
+        return c == '\r' ? '\n' : c == 0x7F ? CTL('H') : c < ' ' ? c : KEY_TEXT;
+    s[len] = len == 1 && c == 'O' ? '[' : (char)c;
+    if (len < sizeof s - 2) len++; /* one that is longer is none of these */
+    s[len] = 0;
+    if (len == 1 || (len == 2 && s[1] == '[')) return KEY_NONE;
     /* parameters; and ESC [ [ A is F1 of the Linux console */
-    if (s[1] == '[' && (c < '@' || (n == 3 && c == '['))) return KEY_NONE;
-    s[n] = 0;
+    if (s[1] == '[' && (c < '@' || (len == 3 && c == '['))) return KEY_NONE;
     len = 0;
     for (i = 0; i < sizeof sequences / sizeof sequences[0]; i++)
         if (strcmp(s + 1, sequences[i].bytes) == 0) return sequences[i].key;
@@ -787,7 +849,7 @@ static void key_press(int key)
     case CTL('K'): line_erase(at, len, 1); break;
     case CTL('Y'): line_insert(term.killed, strlen(term.killed)); break;
     case CTL('P'): history_recall(term.back + 1); break;
-    case CTL('N'): history_recall(term.back ? term.back - 1 : HISTORY_MAX + 1); break;
+    case CTL('N'): history_recall(term.back - 1); break; /* after 0 comes none: it is unsigned */
     case CTL('I'): line_complete_name(); break;
     case CTL('C'): on_signal(SIGINT); break;
     case CTL('L'):
@@ -797,30 +859,31 @@ static void key_press(int key)
     case CTL('Z'):
         terminal_keys(0);
         suspend();
-        heard.resumed = 1;
         break;
-    default: break;
     }
 }
 
-/* Takes one byte of input. What is pasted is text, whatever it is: neither a key nor a command, so
-   that / at the start of a line gets another one. Whoever answers a question presses Enter. */
+/* Takes one byte of input; without a screen it is text. So is what is pasted, whatever it is, but
+   that / at the start of a line gets another one: it is no command. Whoever answers a question
+   presses Enter. */
 static void input_take(char c)
 {
-    static int pasting;
-    static size_t len; /* of a line without a screen */
-    int key = term.screen ? key_of((uint8_t)c) : KEY_NONE;
-    if (!term.screen) { /* the rest of a line beyond all measure is dropped */
-        len = c == '\n' ? 0 : len + 1;
-        if (len < LINE_MAX_LEN) term.said[term.said_len++] = c;
-    } else if (key == KEY_PASTE || key == KEY_PASTED) {
+    static int pasting, before;
+    static unsigned long lost; /* bytes that were pasted and have no place */
+    int key = term.screen ? key_of((uint8_t)c) : c == '\n' ? c : KEY_TEXT;
+    int second = term.screen && c == '\n' && before == '\r', first;
+    before = c;
+    if (second) return; /* CR LF is one end of a line */
+    if (key == KEY_PASTE || key == KEY_PASTED) {
         pasting = key == KEY_PASTE;
+        if (lost) warn("too much was pasted: the last %lu bytes have no place in the line", lost);
+        lost = 0;
     } else if (!pasting && key != KEY_TEXT) {
         key_press(key);
     } else if (key == KEY_TEXT || key == '\t' || (key == '\n' && !term.question)) {
-        int first = term.at == 0 || term.line[term.at - 1] == '\n';
+        first = term.at == 0 || term.line[term.at - 1] == '\n';
         if (pasting && c == '/' && first && !term.question) line_insert("/", 1);
-        line_insert(key == '\n' ? "\n" : &c, 1);
+        lost += !line_insert(key == '\n' ? "\n" : &c, 1);
     }
 }
 
@@ -838,119 +901,14 @@ static int line_take(char *line)
     return (int)len;
 }
 
-/* ---- Showing ---- */
-
-/* Writes what a stranger wrote: what would move the cursor, or reorder the line, is shown and not
-   executed. No name may have such a character. */
-static void put_safe(FILE *f, ocm_view v)
-{
-    size_t i = 0;
-    while (i < v.len) {
-        uint32_t c;
-        int n = ocm_utf8_decode(v.ptr + i, v.len - i, &c);
-        if (n == 0) c = v.ptr[i];
-        if (n > 0 && (c == '\t' || ocm_room_valid(view(v.ptr + i, (size_t)n))))
-            fwrite(v.ptr + i, 1, (size_t)n, f);
-        else
-            fprintf(f, c > 0xFF ? "\\u%04x" : "\\x%02x", (unsigned)c);
-        i += n ? (size_t)n : 1;
-    }
-}
-
-/* A sentence of the program's own and, if not empty, somebody's words after a colon. */
-static void sentence(FILE *f, const char *mark, ocm_view words, const char *format, ...)
-{
-    va_list args;
-    line_wipe();
-    put_out(stdout);
-    fputs(mark, f);
-    va_start(args, format);
-    vfprintf(f, format, args);
-    va_end(args);
-    if (words.len) fputs(": ", f);
-    put_safe(f, words);
-    fputs("\n", f);
-    put_out(f);
-}
-
-/* Not among the messages, when those are read by a program. */
-#define ASIDE (term.screen ? stdout : stderr)
-#define inform(words, ...) sentence(ASIDE, "* ", words, __VA_ARGS__)
-#define warn(...) sentence(stderr, "client: ", nothing, __VA_ARGS__)
-#define die(status, ...) (warn(__VA_ARGS__), finish(status))
-
-/* Gives the terminal back, and ends the program. */
-static void finish(int status)
-{
-    line_wipe();
-    put_out(stdout);
-    terminal_keys(0);
-    if (ferror(stdout) && status == 0) {
-        warn("the output cannot be written; was it closed?");
-        status = 1;
-    }
-    put_out(stderr);
-    exit(status);
-}
-
-/* Whether one's own name stands in a text there, and not within a word of ASCII: "tomorrow" does
-   not call "tom". Other scripts may have no blanks. */
-static int named_at(ocm_view text, size_t at)
-{
-    size_t end = at + strlen(opt.name);
-    if (end > text.len || memcmp(text.ptr + at, opt.name, end - at) != 0) return 0;
-    if (at > 0 && isalnum(text.ptr[at - 1]) && isalnum(text.ptr[at])) return 0;
-    return end == text.len || !isalnum(text.ptr[end - 1]) || !isalnum(text.ptr[end]);
-}
-
-/* A line of the chat: a message, or the server's words; with the time, when the minute is another
-   than that of the last line. A bot answers nothing of the past, nor itself. On a screen everybody
-   has a colour, always the same, and one's own name is dim; in somebody's message it is bold. */
-static void show_line(const ocm_action *a)
-{
-    static const char *const headings[] = {"* since you are here:\n", "* earlier in this room:\n"};
-    static int last_minute = -1, in_past;
-    int message = a->kind == OCM_SHOW_MESSAGE;
-    time_t t = time(NULL);
-    const struct tm *now = localtime(&t);
-    int minute = now ? now->tm_hour * 60 + now->tm_min : last_minute;
-    unsigned hash = 0;
-    size_t at = 0, i;
-    if (!term.screen && (a->past || a->own)) return;
-    line_wipe();
-    if (a->past != in_past) fputs(headings[a->past], stdout);
-    if (term.screen && !a->past && minute != last_minute) {
-        last_minute = minute;
-        printf("%s%02d:%02d %s", DIM, minute / 60, minute % 60, PLAIN);
-    }
-    for (i = 0; i < a->name.len; i++) hash = hash * 31 + a->name.ptr[i];
-    if (!message) fputs("* ", stdout);
-    else if (a->own) fputs(DIM, stdout);
-    else if (term.colour) printf("\033[%s3%um", hash / 6 % 2 ? "1;" : "", 1 + hash % 6);
-    if (message) {
-        put_safe(stdout, a->name);
-        printf("%s: ", PLAIN);
-    }
-    while (at < a->text.len && (!message || a->own || !named_at(a->text, at))) at++;
-    put_safe(stdout, view(a->text.ptr, at));
-    if (at < a->text.len) {
-        printf("%s%s%s", BOLD, opt.name, PLAIN);
-        at += strlen(opt.name);
-        put_safe(stdout, view(a->text.ptr + at, a->text.len - at));
-        if (term.screen && !a->past) fputs("\a", stdout);
-    }
-    fputs("\n", stdout);
-    in_past = a->past && a->seq + 1 != net.present;
-    if (in_past != a->past) fputs(headings[0], stdout);
-    put_out(stdout);
-}
-
 /* ---- Connecting ---- */
 
 static void link_close(tcp_link *l)
 {
-    if (l->phase != LINK_IDLE && l->socket != INVALID_SOCKET) socket_close(l->socket);
-    l->phase = LINK_IDLE;
+    if (l->socket != INVALID_SOCKET) socket_close(l->socket);
+    l->socket = INVALID_SOCKET;
+    l->open = 0;
+    l->again = UINT64_MAX;
 }
 
 static void link_open(tcp_link *l, place *p)
@@ -959,45 +917,39 @@ static void link_open(tcp_link *l, place *p)
     if (!p->addresses && getaddrinfo(p->host, p->tcp, &hints, &p->addresses) != 0)
         p->addresses = NULL;
     link_close(l);
-    l->phase = LINK_OPENING;
-    l->socket = INVALID_SOCKET;
     l->next = p->addresses;
     l->again = 0; /* ms: at once */
 }
 
 /* A connection under way shows its end as writable or, when it fails on Windows, as failed. */
-static void link_watch(const tcp_link *l, watch *w)
+static void link_watch(const tcp_link *l)
 {
-    if (l->phase == LINK_OPEN) FD_SET(l->socket, &w->readable);
-    if (l->phase != LINK_OPENING) return;
-    if (l->again < w->until) w->until = l->again;
+    if (l->again < watch.until) watch.until = l->again;
     if (l->socket == INVALID_SOCKET) return;
-    FD_SET(l->socket, &w->writable);
-    FD_SET(l->socket, &w->failed);
+    FD_SET(l->socket, l->open ? &watch.readable : &watch.writable);
+    if (!l->open) FD_SET(l->socket, &watch.failed);
 }
 
 enum { LINK_LOST = -1, LINK_MADE = -2 };
 
 /* > 0 bytes that came; LINK_MADE when it is connected now; LINK_LOST when it cannot be, or is not
    any more; else 0. */
-static int link_turn(tcp_link *l, const watch *w, uint64_t now, uint8_t *p, size_t cap)
+static int link_turn(tcp_link *l, uint64_t now, uint8_t *p, size_t cap)
 {
-    int error = 0, n;
-    socklen len = sizeof error;
-    if (l->phase == LINK_OPEN) {
-        if (!FD_ISSET(l->socket, &w->readable)) return 0;
+    socklen len = sizeof l->error;
+    int n;
+    if (l->open) {
         n = (int)recv(l->socket, (char *)p, (socklen)cap, 0);
         return n > 0 ? n : n < 0 && socket_full(socket_error()) ? 0 : LINK_LOST;
     }
-    if (l->phase == LINK_IDLE) return 0;
     if (l->socket != INVALID_SOCKET &&
-        (FD_ISSET(l->socket, &w->writable) || FD_ISSET(l->socket, &w->failed))) {
-        getsockopt(l->socket, SOL_SOCKET, SO_ERROR, (char *)&error, &len);
-        if (error == 0) {
-            l->phase = LINK_OPEN;
+        (FD_ISSET(l->socket, &watch.writable) || FD_ISSET(l->socket, &watch.failed))) {
+        getsockopt(l->socket, SOL_SOCKET, SO_ERROR, (char *)&l->error, &len);
+        if (l->error == 0) {
+            l->open = 1;
+            l->again = UINT64_MAX;
             return LINK_MADE;
         }
-        l->error = error;
     } else if (now < l->again) {
         return 0;
     }
@@ -1007,19 +959,19 @@ static int link_turn(tcp_link *l, const watch *w, uint64_t now, uint8_t *p, size
         l->next = l->to->ai_next;
         l->again = l->next ? now + STAGGER_MS : UINT64_MAX;
         l->socket = socket(l->to->ai_family, SOCK_STREAM, 0);
+        if (socket_fits(l->socket) && socket_nonblocking(l->socket) &&
+            (connect(l->socket, l->to->ai_addr, (socklen)l->to->ai_addrlen) == 0 ||
+             socket_connecting(socket_error()))) {
+            l->error = 0;
+            return 0;
+        }
         l->error = socket_error();
-        if (!socket_fits(l->socket) || !socket_nonblocking(l->socket)) continue;
-        if (connect(l->socket, l->to->ai_addr, (socklen)l->to->ai_addrlen) == 0) return 0;
-        l->error = socket_error();
-        if (!socket_connecting(l->error)) continue;
-        l->error = SOCKET_TIMEOUT; /* if nothing else is heard */
-        return 0;
     }
     link_close(l);
     return LINK_LOST;
 }
 
-/* error: the connection's; 0: there was one. */
+/* error: the link's. */
 static void no_server(const place *p, int error)
 {
     warn("no chat server at %s, TCP port %s (%s): is ./server running there? Another address is "
@@ -1036,20 +988,6 @@ static void set_port(struct sockaddr_storage *ss, unsigned port)
 
 /* ---- Lists ---- */
 
-/* At most one list is under way: its servers are asked one after another, and meanwhile the chat
-   goes on. */
-static struct {
-    place *of;                   /* the server that is asked; NULL: there is no list */
-    tcp_link link;
-    uint64_t until;              /* ms: its answer has to be there; 0: it is not asked yet */
-    const char *room;            /* empty: all rooms */
-    int connected, good;         /* one of them was reached; all have answered */
-    int more;                    /* an answer was cut */
-    unsigned long lines, most;   /* most: that are shown; 0: they are only counted */
-    size_t len;
-    uint8_t answer[OCM_ANSWER_MAX + OCM_NAME_MAX];
-} list;
-
 static place *place_of(const char *room)
 {
     ocm_view names[PLACES_MAX];
@@ -1058,27 +996,36 @@ static place *place_of(const char *room)
     return &net.places[ocm_pick(names, net.place_count, ocm_text(room))];
 }
 
-/* Asks for the rooms of all servers, or for a room's members; shows them, or only counts them. */
-static void list_start(const char *room, int shown)
+/* Asks a server for its rooms, or for a room's members, and waits: > 0 if *f is the answer. */
+static int list_ask(place *p, const char *room, ocm_frame *f)
 {
-    int rows, columns;
-    terminal_size(&rows, &columns);
-    list.of = *room ? place_of(room) : net.places;
-    list.room = room;
-    list.until = list.lines = 0;
-    list.most = rows > 6 ? (unsigned long)rows - 4 : 2;
-    if (opt.list || !term.screen) list.most = ULONG_MAX;
-    if (!shown) list.most = 0;
-    list.connected = list.more = 0;
-    list.good = 1;
+    static uint8_t answer[OCM_ANSWER_MAX + OCM_NAME_MAX];
+    ocm_request r = {.op = OCM_LIST, .room = ocm_text(room)};
+    uint64_t now = clock_ms(), until = now + LIST_MS;
+    size_t len = 0;
+    int n = 0;
+    if (*room) r.password = ocm_text(opt.password);
+    for (link_open(&net.list, p); n == 0 && now < until && !heard.signal; now = clock_ms()) {
+        turn(until);
+        n = link_turn(&net.list, now, answer + len, sizeof answer - len);
+        if (n == LINK_MADE) {
+            n = ocm_request_encode(answer, sizeof answer, &r);
+            n = send(net.list.socket, (char *)answer, (socklen)n, 0) == n ? 0 : LINK_LOST;
+        } else if (n > 0) {
+            len += (size_t)n;
+            n = ocm_frame_decode(answer, len, OCM_LIST_MAX, f);
+        }
+    }
+    return n;
 }
 
-/* Shows what a server has answered. 0 if that is no list. */
-static int list_show(ocm_view rest)
+/* Shows what a server has answered, up to so many lines in all, and counts them. 0 if that is no
+   list, 2 if it was cut. */
+static int list_show(ocm_view rest, unsigned long most, unsigned long *lines)
 {
     static uint8_t scratch[OCM_LIST_MAX];
     FILE *f = opt.list ? stdout : ASIDE;
-    int table = opt.list && !is_terminal(stdout);
+    int table = opt.list && !is_terminal(stdout), more = 0;
     ocm_listed l;
     line_wipe();
     while (rest.len > 0) {
@@ -1087,12 +1034,12 @@ static int list_show(ocm_view rest)
         ocm_view name;
         if (ocm_listed_decode(view(rest.ptr, len), scratch, &l) < 0) return 0;
         rest = view(rest.ptr + len + (stop != NULL), rest.len - len - (stop != NULL));
-        list.more |= l.more;
+        more |= l.more;
         if (l.more) continue;
         name = l.room.len ? l.room : l.username;
         if (!ocm_room_valid(name)) return 0;
         if (l.username.len) name_heard(name);
-        if (++list.lines > list.most) continue;
+        if (++*lines > most) continue;
         put_safe(f, name);
         if (l.username.len)
             fprintf(f, table ? "\t%s\n" : " (%s)\n", l.host ? "host" : "member");
@@ -1101,75 +1048,55 @@ static int list_show(ocm_view rest)
                     l.password ? "password" : "open");
     }
     put_out(f);
-    return 1;
+    return 1 + more;
 }
 
-/* All servers have answered, or have not. */
-static void list_end(void)
+/* Lists the rooms of all servers, or a room's members; if `most` is 0, they are only counted.
+   Meanwhile the chat goes on. 1 if all have answered; -1 if none was reached. A room always has a
+   member, so an answer that names none means that the password is wrong or was not given. */
+static int list_of(const char *room, unsigned long most)
 {
-    int none = list.good && list.most > 0 && list.lines == 0;
-    list.of = NULL;
-    if (list.lines > list.most || list.more)
-        inform(nothing, "%s%lu %s are here", list.more ? "at least " : "", list.lines,
-               *list.room ? "members" : "rooms");
-    else if (none && !*list.room)
+    place *p = *room ? place_of(room) : net.places;
+    place *end = *room ? p + 1 : p + net.place_count;
+    unsigned long lines = 0;
+    int reached = 0, all = 1, more = 0, n, good;
+    ocm_frame f;
+    for (; p < end; p++) {
+        n = list_ask(p, room, &f);
+        good = n > 0 && f.op == OCM_LIST && f.state == OCM_STATE_COMPLETE;
+        if (good) good = list_show(f.payload, most, &lines);
+        all &= good > 0;
+        more |= good > 1;
+        reached |= net.list.open;
+        if (!good && most > 0) {
+            if (n > 0 && *room) warn("room \"%s\" does not exist", room);
+            else if (!net.list.open) no_server(p, net.list.error);
+            else warn("the server at %s, TCP port %s, gives no list", p->host, p->tcp);
+        }
+        link_close(&net.list);
+    }
+    if (more || (lines > 1 && !opt.list))
+        inform(nothing, "%s%lu %s are here", more ? "at least " : "", lines,
+               *room ? "members" : "rooms");
+    if (!all || lines > 0 || most == 0) return reached ? all : -1;
+    if (!*room)
         inform(nothing, "no rooms yet");
-    else if (none)
+    else
         warn(*opt.password ? "wrong password for room \"%s\"" : "room \"%s\" has a password, and "
-             "names its members only to anyone who gives it (-p)", list.room);
-    if (none && *list.room && *opt.password) list.good = 0;
-}
-
-/* Connects, asks, takes the answer, and goes on to the next server. */
-static void list_turn(const watch *w, uint64_t now)
-{
-    ocm_request r = {.op = OCM_LIST};
-    ocm_frame answer = {0};
-    int n, reached, good;
-    if (!list.of) return;
-    if (!list.until) {
-        link_open(&list.link, list.of);
-        list.until = now + LIST_MS;
-        list.len = 0;
-        return;
-    }
-    n = link_turn(&list.link, w, now, list.answer + list.len, sizeof list.answer - list.len);
-    if (n == LINK_MADE) {
-        r.room = ocm_text(list.room);
-        if (*list.room) r.password = ocm_text(opt.password);
-        n = ocm_request_encode(list.answer, sizeof list.answer, &r);
-        if (send(list.link.socket, (char *)list.answer, (socklen)n, 0) == n) n = 0;
-        else n = LINK_LOST;
-    } else if (n > 0) {
-        list.len += (size_t)n;
-        n = ocm_frame_decode(list.answer, list.len, OCM_LIST_MAX, &answer);
-    }
-    if (n == 0 && now < list.until) return;
-    reached = list.link.phase == LINK_OPEN;
-    list.connected |= reached;
-    link_close(&list.link);
-    good = n > 0 && answer.op == OCM_LIST && answer.state == OCM_STATE_COMPLETE &&
-           list_show(answer.payload);
-    list.good &= good;
-    if (!good && list.most > 0) {
-        if (n > 0 && *list.room) warn("room \"%s\" does not exist", list.room);
-        else if (!reached) no_server(list.of, list.link.error);
-        else warn("the server at %s, TCP port %s, gives no list", list.of->host, list.of->tcp);
-    }
-    list.until = 0;
-    if (*list.room || ++list.of == net.places + net.place_count) list_end();
+             "names its members only to anyone who gives it (-p)", room);
+    return !*room || !*opt.password;
 }
 
 /* ---- The plain text dialect (-t), for servers that know no other ----
 
-   The session speaks JSON: what it sends, and the answer to its request, is translated here. Such a
-   server is sent nothing but what the user says, and what it sends is shown as it comes. */
+   The session speaks JSON: all that it sends, and all that it gets, is translated here. Such a
+   server is sent nothing but the request and what the user says. */
 
 #define TEXT_PAUSE_MS 25 /* between two messages: what is over a server's rate is lost */
 
 static struct {
     uint64_t pause; /* ms: the next message may go */
-    uint8_t out[OCM_FRAME_MAX], scratch[OCM_FRAME_MAX];
+    uint8_t in[OCM_FRAME_MAX], out[OCM_FRAME_MAX], scratch[OCM_FRAME_MAX];
 } text;
 
 static ocm_view text_request(ocm_view request)
@@ -1196,17 +1123,16 @@ static void text_received(const uint8_t *p, size_t len, uint64_t now)
     ocm_session_received(&session, p, len, now);
 }
 
-/* What the user says, which is shown at once: nobody sends it back. */
-static ocm_view text_said(ocm_view datagram, uint64_t now)
+/* What the user says. Nobody sends it back, so the session hears it from here. */
+static ocm_view text_said(ocm_view datagram)
 {
-    ocm_action a = {.kind = OCM_SHOW_MESSAGE, .name = ocm_text(opt.name), .own = 1};
     ocm_datagram d;
     ocm_message m;
-    if (ocm_datagram_decode(datagram.ptr, datagram.len, &d) < 0 ||
+    memcpy(text.in, datagram.ptr, datagram.len);
+    if (ocm_datagram_decode(text.in, datagram.len, &d) < 0 ||
         ocm_message_decode(d.payload, text.scratch, &m) < 0 || m.has & OCM_HAS_OPERATION)
         return nothing;
-    a.text = m.text;
-    act(&a, now);
+    ocm_session_datagram(&session, text.in, datagram.len, clock_ms());
     return view(text.out,
                 (size_t)ocm_datagram_encode(text.out, sizeof text.out, d.room, d.token, m.text));
 }
@@ -1216,38 +1142,34 @@ static void text_datagram(const uint8_t *p, size_t len, uint64_t now)
 {
     static const char removed[] = "You have been disconnected: ";
     const size_t begin = sizeof removed - 1;
-    ocm_action a = {.kind = OCM_SHOW_NOTICE, .text = view(p, len)};
+    ocm_message m = {.has = OCM_HAS_SENDER | OCM_HAS_TEXT, .sender = ocm_text("system")};
     ocm_datagram d;
     size_t i = 0;
-    if (ocm_datagram_decode(p, len, &d) > 0 && ocm_view_equal(d.room, ocm_text(opt.room))) {
-        a.text = d.payload;
-        len -= d.payload.len; /* the session knows its token */
-        if (!ocm_session_datagram(&session, p, len, now)) return;
+    int n;
+    if (ocm_datagram_decode(p, len, &d) < 0 || !ocm_view_equal(d.room, ocm_text(opt.room))) {
+        d.room = d.token = nothing;
+        d.payload = view(p, len);
     }
-    while (i + 2 < a.text.len && memcmp(a.text.ptr + i, ": ", 2) != 0) i++;
-    if (i + 2 < a.text.len) {
-        a.name = view(a.text.ptr, i);
-        a.text = view(a.text.ptr + i + 2, a.text.len - i - 2);
+    m.text = d.payload;
+    while (i + 2 < m.text.len && memcmp(m.text.ptr + i, ": ", 2) != 0) i++;
+    if (i + 2 < m.text.len) {
+        m.sender = view(m.text.ptr, i);
+        m.text = view(m.text.ptr + i + 2, m.text.len - i - 2);
     }
-    if (a.name.len && !ocm_view_equal(a.name, ocm_text("system"))) {
-        a.kind = OCM_SHOW_MESSAGE;
-    } else if (a.text.len > begin && memcmp(a.text.ptr, removed, begin) == 0) {
-        int host = ocm_view_equal(view(a.text.ptr + begin, a.text.len - begin),
-                                  ocm_text("the host left"));
-        a.kind = OCM_END;
-        a.end = host ? OCM_END_HOST : OCM_END_REMOVED;
+    if (m.text.len > begin && memcmp(m.text.ptr, removed, begin) == 0) {
+        m.has |= OCM_HAS_OPERATION | OCM_HAS_REASON;
+        m.operation = OCM_OP_REMOVED;
+        m.reason = view(m.text.ptr + begin, m.text.len - begin);
+        if (ocm_view_equal(m.reason, ocm_text("the host left"))) m.reason = ocm_text("host");
     }
-    if (net.entered) act(&a, now);
+    n = ocm_message_encode(text.scratch, sizeof text.scratch, &m);
+    if (n < 0) return;
+    n = ocm_datagram_encode(text.out, sizeof text.out, d.room, d.token,
+                            view(text.scratch, (size_t)n));
+    ocm_session_datagram(&session, text.out, (size_t)n, now);
 }
 
 /* ---- The session ---- */
-
-/* There is no connection, or it has ended. */
-static void talk_lost(uint64_t now)
-{
-    link_close(&net.tcp);
-    ocm_session_received(&session, NULL, 0, now);
-}
 
 static void talk_leave(void)
 {
@@ -1266,7 +1188,7 @@ static void talk_connected(uint64_t now)
     struct sockaddr_storage local = {0};
     socklen len = sizeof local;
     ocm_addr mine = addr_local(net.tcp.socket), old = addr_local(net.udp);
-    int bound = net.udp != INVALID_SOCKET && net.entered && memcmp(old.ip, mine.ip, 16) == 0;
+    int bound = net.entered && memcmp(old.ip, mine.ip, 16) == 0;
     memcpy(&net.to, to->ai_addr, to->ai_addrlen);
     net.to_len = (socklen)to->ai_addrlen;
     set_port(&net.to, (unsigned)atoi(net.home->udp));
@@ -1288,21 +1210,19 @@ static void talk_connected(uint64_t now)
     socket_close(net.udp);
     net.udp = INVALID_SOCKET;
     if (opt.text && again++ < 20) link_open(&net.tcp, net.home);
-    else talk_lost(now);
+    else ocm_session_received(&session, NULL, 0, now);
 }
 
-static void talk_turn(const watch *w, uint64_t now)
+static void talk_turn(uint64_t now)
 {
     static uint8_t buf[OCM_FRAME_MAX];
     struct sockaddr_storage ss;
     socklen len = sizeof ss;
     ocm_addr from, server;
-    int n = link_turn(&net.tcp, w, now, buf, sizeof buf);
+    int n = link_turn(&net.tcp, now, buf, sizeof buf);
     if (n == LINK_MADE) talk_connected(now);
-    else if (n == LINK_LOST) talk_lost(now);
     else if (n > 0 && opt.text) text_received(buf, (size_t)n, now);
-    else if (n > 0) ocm_session_received(&session, buf, (size_t)n, now);
-    if (net.udp == INVALID_SOCKET || !FD_ISSET(net.udp, &w->readable)) return;
+    else if (n != 0) ocm_session_received(&session, buf, n > 0 ? (size_t)n : 0, now);
     n = (int)recvfrom(net.udp, (char *)buf, OCM_DATAGRAM_MAX + 1, 0, (struct sockaddr *)&ss, &len);
     if (n < 0) return;
     net.fruitless = 0;
@@ -1315,17 +1235,16 @@ static void talk_turn(const watch *w, uint64_t now)
 
 /* ---- Input ---- */
 
-enum { HELP, WHO, ROOMS, ME, NICK, LEAVE, QUIT, COMMANDS };
+enum { COMMANDS = 7 };
 
-static const struct {
-    const char *word, *help;
-} commands[COMMANDS] = {{"/help", "this; and //X says /X, and Tab completes a name"},
-                        {"/who", "lists who is here"},
-                        {"/rooms", "lists the rooms"},
-                        {"/me", "X says *X*"},
-                        {"/nick", "does not exist: leave, and come back with -n NAME"},
-                        {"/leave", "leaves, like ^C"},
-                        {"/quit", "leaves, too"}};
+static const char *const commands[COMMANDS][2] = {
+    {"/help", "this; and //X says /X, and Tab completes a name"},
+    {"/who", "lists who is here"},
+    {"/rooms", "lists the rooms"},
+    {"/me", "X says *X*"},
+    {"/nick", "does not exist: leave, and come back with -n NAME"},
+    {"/leave", "leaves, like ^C"},
+    {"/quit", "leaves, too"}};
 
 /* Carries out a command: what is to be said, or nothing. */
 static ocm_view command(const char *line)
@@ -1333,30 +1252,30 @@ static ocm_view command(const char *line)
     static char said[LINE_MAX_LEN + 3];
     char word[16] = "";
     int rest = 0;
-    size_t i, nearest = HELP;
+    size_t i, nearest = 0;
     sscanf(line, "%15s %n", word, &rest);
     for (i = 0; word[i]; i++) word[i] = (char)tolower((unsigned char)word[i]);
     for (i = 0; i < COMMANDS; i++)
-        if (word[1] == commands[i].word[1]) nearest = i;
-    if (strcmp(word, commands[nearest].word) != 0) {
+        if (word[1] == commands[i][0][1]) nearest = i;
+    if (strcmp(word, commands[nearest][0]) != 0) {
         inform(nothing, "no such command; did you mean %s? To say a line with / first, begin it "
-                        "with //", commands[nearest].word);
+                        "with //", commands[nearest][0]);
         return nothing;
     }
-    switch (nearest) {
-    case WHO: list_start(opt.room, 1); break;
-    case ROOMS: list_start("", 1); break;
-    case LEAVE:
-    case QUIT: talk_leave(); break;
-    case ME:
+    switch (word[1]) {
+    case 'w': list_of(opt.room, LIST_LINES); break;
+    case 'r': list_of("", LIST_LINES); break;
+    case 'l':
+    case 'q': talk_leave(); break;
+    case 'm':
         if (line[rest]) {
             sprintf(said, "*%s*", line + rest);
             return ocm_text(said);
         } /* fall through */
     default:
         for (i = 0; i < COMMANDS; i++)
-            if (nearest == HELP || nearest == i)
-                inform(nothing, "%-6s  %s", commands[i].word, commands[i].help);
+            if (nearest == 0 || nearest == i)
+                inform(nothing, "%-6s  %s", commands[i][0], commands[i][1]);
     }
     return nothing;
 }
@@ -1386,6 +1305,10 @@ static int line_say(void)
     return 1;
 }
 
+/* ---- Questions ---- */
+
+#define set(array, text) snprintf(array, sizeof array, "%s", text)
+
 /* Asks whoever sits at the terminal, and waits. What `answer` (LINE_MAX_LEN + 1 bytes) holds can
    be edited, so that nothing has to be typed twice. */
 static void ask(const char *question, char *answer, int hidden)
@@ -1394,7 +1317,7 @@ static void ask(const char *question, char *answer, int hidden)
     line_clear();
     term.question = question;
     term.hidden = hidden;
-    line_insert(answer, hidden ? 0 : strlen(answer));
+    line_insert(answer, hidden || !term.screen ? 0 : strlen(answer));
     if (!term.screen) fputs(question, stderr);
     put_out(stderr);
     while ((len = line_take(answer)) < 0 && !term.ended) turn(UINT64_MAX);
@@ -1404,9 +1327,80 @@ static void ask(const char *question, char *answer, int hidden)
     line_clear();
 }
 
+/* Our own rules are stricter than the protocol's: some names would be mistaken for the program's
+   words, or for each other. */
+static int fits(int room, const char *s)
+{
+    if (!*s || *s == ' ' || s[strlen(s) - 1] == ' ') return 0;
+    if (room) return ocm_room_valid(ocm_text(s));
+    return ocm_name_valid(ocm_text(s)) && strncmp(s, "* ", 2) != 0;
+}
+
+/* Asks for opt.name or opt.room until it fits, if it does not; what there is can be mended. An
+   empty name is the user's on this machine. */
+static void ask_for(char *value)
+{
+    int room = value == opt.room;
+    const char *user = environment("USER"), *word = room ? "room" : "name";
+    char question[64];
+    if (!user) user = environment("USERNAME"); /* on Windows */
+    if (room || !user || !fits(0, user) || strlen(user) > 40) user = "";
+    sprintf(question, room ? "room to join or create: " : *user ? "name [%s]: " : "name: ", user);
+    while (!fits(room, value)) {
+        if (*value)
+            warn("\"%s\" cannot be a %s: it has 1 to 255 bytes, no control characters, no blank at "
+                 "either end%s", value, word,
+                 room ? "" : ", no \": \", no \"* \" at the start, and is not \"system\"");
+        else if (!term.keyboard)
+            warn("no %s; give one: client -n NAME ROOM", word);
+        if (!term.keyboard) finish(2);
+        ask(question, value, 0);
+        if (!*value) strcpy(value, user);
+        if (room) opt.want = OCM_JOIN_OR_CREATE;
+    }
+}
+
+/* A new password is asked for twice, since nobody sees what is typed. */
+static void find_password(void)
+{
+    static char again[LINE_MAX_LEN + 1];
+    const char *given = environment("OCM_PASSWORD");
+    int new_one = opt.want == OCM_CREATE;
+    if (!opt.ask_password) return;
+    opt.ask_password = 0;
+    if (given && *given && !*opt.password) {
+        set(opt.password, given);
+        return;
+    }
+    if (!term.screen)
+        die("nobody can be asked for a password here; give it as OCM_PASSWORD in the environment");
+    for (;;) {
+        ask(new_one ? "new password: " : "password: ", opt.password, 1);
+        if (!*opt.password && new_one)
+            inform(nothing, "without a password the room is open to everybody");
+        if (!*opt.password || !new_one) return;
+        ask("once more: ", again, 1);
+        if (strcmp(opt.password, again) == 0) return;
+        warn("those two are not the same");
+    }
+}
+
+/* Asks for what is not given, and begins a session. */
+static void enter(void)
+{
+    ask_for(opt.name);
+    ask_for(opt.room);
+    find_password();
+    net.home = place_of(opt.room);
+    if (ocm_session_open(&session, opt.want, ocm_text(opt.room), ocm_text(opt.name),
+                         ocm_text(opt.password)) < 0)
+        die("the password is too long or not UTF-8: at most %d bytes", OCM_NAME_MAX);
+}
+
 /* ---- Loop ---- */
 
-/* The session is over: says why. What was read and not said is counted. */
+/* The session is over: says why, and what became of the messages. The program ends, unless another
+   answer to a question may mend what was refused. */
 static void ended(const ocm_action *a)
 {
     static const char *const why[] = { /* the room, the name */
@@ -1419,20 +1413,13 @@ static void ended(const ocm_action *a)
         [OCM_END_FULL] = "the server or the room is full, or your address joins too often; try "
                          "again later",
         [OCM_END_REFUSED] = "the server refused room \"%s\" for \"%s\" (%d)"};
-    unsigned long unknown = (unsigned long)a->count, left = 0;
-    int stays = term.screen && net.entered && !net.leaving;
-    if (!term.keyboard || !net.leaving) left = lines_in(term.said, term.said_len);
-    link_close(&net.tcp);
-    socket_close(net.udp);
-    net.udp = INVALID_SOCKET;
-    line_wipe();
-    net.over = 1;
-    net.end = term.keyboard && !net.entered && a->end >= OCM_END_NO_ROOM &&
-              a->end <= OCM_END_PASSWORD - (opt.text || !term.screen) ? a->end : 0;
-    net.entered = 0; /* no line is drawn any more */
+    static const char *const fates[] = {"refused", "perhaps not delivered", "not sent"};
+    unsigned long count[3] = {net.refused, (unsigned long)a->count,
+                              lines_in(term.said, term.said_len)};
+    int mend = term.keyboard && !net.entered, i;
     heard.urgent = 1;
     if (a->end == OCM_END_NO_SERVER || a->end == OCM_END_NO_ANSWER)
-        no_server(net.home, a->end == OCM_END_NO_SERVER ? net.tcp.error : 0);
+        no_server(net.home, net.tcp.error);
     else if (a->end == OCM_END_PASSWORD && *opt.password)
         warn("wrong password for room \"%s\"", opt.room);
     else if (a->end == OCM_END_HOST || (a->end == OCM_END_REMOVED && a->text.len))
@@ -1440,18 +1427,27 @@ static void ended(const ocm_action *a)
     else if (why[a->end])
         warn(why[a->end], opt.room, opt.name, a->status);
     if (a->end == OCM_END_REFUSED && a->text.len) inform(a->text, "it says");
-    if (net.end) return;
-    if (net.refused || unknown || left)
-        warn("of your messages, %lu were refused, %lu may not have arrived, and %lu were not sent",
-             net.refused, unknown, left);
-    net.status = a->end > OCM_END_HOST || net.refused || unknown || left;
+    if (mend && a->end == OCM_END_NAME_TAKEN) *opt.name = 0;
+    else if (mend && (a->end == OCM_END_NO_ROOM || a->end == OCM_END_ROOM_EXISTS)) *opt.room = 0;
+    else if (mend && a->end == OCM_END_PASSWORD && term.screen && !opt.text) opt.ask_password = 1;
+    else mend = 0;
+    if (mend) {
+        enter();
+        return;
+    }
+    for (i = 0; i < 3; i++)
+        if (count[i])
+            warn("of your messages, %lu %s %s", count[i], count[i] == 1 ? "was" : "were", fates[i]);
+    net.status = a->end > OCM_END_HOST || count[0] || count[1] || count[2];
     term.line[term.len] = 0;
     term.said_len = 0;
-    if (stays) ask("Enter ends: ", term.line, 0); /* what is being typed must not reach the shell */
+    if (term.screen && net.entered && !net.leaving)
+        ask("Enter ends: ", term.line, 0); /* what is being typed must not reach the shell */
+    finish(net.status);
 }
 
 /* Carries out what the session wants. */
-static void act(const ocm_action *a, uint64_t now)
+static void act(const ocm_action *a)
 {
     static const char *const says[] = {
         [OCM_SHOW_REFUSED] = "the server refused this message",
@@ -1468,12 +1464,12 @@ static void act(const ocm_action *a, uint64_t now)
     case OCM_DO_REQUEST:
         if (opt.text) out = text_request(out);
         if (send(net.tcp.socket, (const char *)out.ptr, (socklen)out.len, 0) != (int)out.len)
-            talk_lost(now);
+            ocm_session_received(&session, NULL, 0, clock_ms());
         break;
     case OCM_DO_DISCONNECT: link_close(&net.tcp); break;
     case OCM_DO_SEND:
-        if (opt.text) out = text_said(out, now);
-        if (out.len && net.udp != INVALID_SOCKET)
+        if (opt.text) out = text_said(out);
+        if (out.len)
             sendto(net.udp, (const char *)out.ptr, (socklen)out.len, NO_WAIT,
                    (struct sockaddr *)&net.to, net.to_len);
         break;
@@ -1481,11 +1477,10 @@ static void act(const ocm_action *a, uint64_t now)
         net.entered = 1;
         net.present = a->seq;
         heard.urgent = 0;
-        heard.resumed = 1; /* the window gets its title */
         inform(nothing, "%s \"%s\" as \"%s\"", a->status == 201 ? "created" : "joined", opt.room,
                opt.name);
         if (term.screen && a->status == 201) inform(nothing, "the room closes when you leave");
-        else if (term.screen && !opt.text && !list.of) list_start(opt.room, 0);
+        else if (term.screen && !opt.text) list_of(opt.room, 0);
         break;
     case OCM_SHOW_MESSAGE:
     case OCM_SHOW_JOINED: name_heard(a->name); /* fall through */
@@ -1503,47 +1498,70 @@ static void act(const ocm_action *a, uint64_t now)
     }
 }
 
-/* Waits until something happens, and takes what has come: the only place that waits. */
+/* Does what the session wants, and tells when it wants more. */
+static uint64_t drain(void)
+{
+    ocm_action a = {.until = UINT64_MAX};
+    while (net.home && ocm_session_next(&session, clock_ms(), &a)) act(&a);
+    return a.until;
+}
+
+/* Waits until something happens, and takes what has come: the only place that waits. It may be
+   called whenever something has to be waited for, since the chat goes on in it. */
 static void turn(uint64_t until)
 {
     static uint8_t input[INPUT_MAX];
+    static int titled; /* the window has the room's name */
     struct timeval t = {0, 0};
-    uint64_t now = clock_ms();
-    unsigned ms;
-    int wanted = !term.ended && (term.screen || !memchr(term.said, '\n', term.said_len)), n, i;
-    watch w = {.until = list.of && list.until < until ? list.until : until};
-    if (term.screen && heard.resumed) { /* the shell has set its own modes meanwhile */
-        heard.resumed = 0;
-        terminal_keys(1);
-        fputs("\033[?2004h", stdout); /* marks around what is pasted */
-        if (net.entered) printf("\033]2;%s\007", opt.room);
-        put_out(stdout);
+    uint64_t due = drain(), now = clock_ms(), ms;
+    int wanted = !term.ended && (term.screen || !term.said_len), n, i;
+    if (term.screen && terminal_keys(1)) {
         term.row[0] = 0;
+        titled = 0;
     }
+    if (term.screen && net.entered && !titled) titled = printf("\033]2;%s\007", opt.room);
     line_draw();
     if (++net.fruitless > 100) nap(10); /* a call fails again and again: not at full speed */
-    link_watch(&net.tcp, &w);
-    link_watch(&list.link, &w);
-    if (net.udp != INVALID_SOCKET) FD_SET(net.udp, &w.readable);
-    if (wanted && INPUT_SOCKET != INVALID_SOCKET) FD_SET(INPUT_SOCKET, &w.readable);
-    ms = w.until <= now || heard.signal ? 0
-         : w.until - now < TURN_MS ? (unsigned)(w.until - now) : TURN_MS;
-    t.tv_sec = ms / 1000;
-    t.tv_usec = (int)(ms % 1000) * 1000;
-    n = select(FD_SETSIZE, &w.readable, &w.writable, &w.failed, &t);
-    if (n <= 0) memset(&w, 0, sizeof w);
-    if (n < 0) nap(10); /* there is no socket, on Windows; or a signal came */
+    memset(&watch, 0, sizeof watch);
+    watch.until = due < until ? due : until;
+    if (text.pause > now && text.pause < watch.until) watch.until = text.pause;
+    link_watch(&net.tcp);
+    link_watch(&net.list);
+    if (net.udp != INVALID_SOCKET) FD_SET(net.udp, &watch.readable);
+    if (wanted && INPUT_SOCKET != INVALID_SOCKET) FD_SET(INPUT_SOCKET, &watch.readable);
+    ms = watch.until > now ? watch.until - now : 0;
+    t.tv_usec = (ms < TURN_MS ? (int)ms : TURN_MS) * 1000;
+    n = select(FD_SETSIZE, &watch.readable, &watch.writable, &watch.failed, &t);
+    if (n <= 0) memset(&watch, 0, sizeof watch);
     if (n == 0 && ms > 0) net.fruitless = 0;
-    if (wanted && (INPUT_SOCKET == INVALID_SOCKET || FD_ISSET(INPUT_SOCKET, &w.readable))) {
+    if (wanted && (INPUT_SOCKET == INVALID_SOCKET || FD_ISSET(INPUT_SOCKET, &watch.readable))) {
         n = input_read(input, sizeof input);
         for (i = 0; i < n && !term.ended; i++) input_take((char)input[i]);
         if (n != 0) net.fruitless = 0;
         if (n < 0) term.ended = 1;
-        if (n < 0 && !term.screen && term.said_len > 0) input_take('\n'); /* it may lack one */
+        if (n < 0 && !term.screen && term.len > 0) line_enter(); /* the last may lack a newline */
     }
-    now = clock_ms();
-    list_turn(&w, now);
-    talk_turn(&w, now);
+    talk_turn(clock_ms());
+}
+
+static void chat(void)
+{
+    for (;;) {
+        drain(); /* before anything is said: what came may have ended the session */
+        if (net.entered && !net.leaving) {
+            if (line_say()) continue;
+            if (ferror(stdout) || (term.ended && !term.said_len)) talk_leave();
+        }
+        turn(UINT64_MAX);
+        if (heard.signal == SIGINT && term.screen && term.len > 0 && !net.leaving) {
+            heard.signal = 0; /* ^C with text in the line clears it */
+            line_clear();
+        } else if (heard.signal) {
+            heard.urgent = 1; /* the next one ends the program where it stands */
+            heard.signal = 0;
+            talk_leave();
+        }
+    }
 }
 
 /* ---- Main ---- */
@@ -1563,20 +1581,17 @@ static const char usage[] =
 /* HOST[/TCP:UDP]. */
 static void add_place(const char *arg)
 {
+    static const char *const forms[] = {"%255[^/]%n/%5[0-9]:%5[0-9]%n",
+                                        "[%255[^]]]%n/%5[0-9]:%5[0-9]%n"}; /* as in a URL */
     place p = {"", "8000", "9000", "", NULL};
-    char *c;
     int end = 0;
-    int n = sscanf(arg, "%255[^/]%n/%5[0-9]:%5[0-9]%n", p.host, &end, p.tcp, p.udp, &end);
+    int n = sscanf(arg, forms[*arg == '['], p.host, &end, p.tcp, p.udp, &end);
     int tcp = atoi(p.tcp), udp = atoi(p.udp);
-    size_t len = strlen(p.host), i;
-    if (len > 1 && p.host[0] == '[' && p.host[len - 1] == ']') { /* [::1], as in a URL */
-        memmove(p.host, p.host + 1, len - 2);
-        p.host[len - 2] = 0;
-    }
-    c = strchr(p.host, ':'); /* HOST:PORT is not meant, nor is [HOST]:PORT */
-    if (n < 1 || arg[end] || *p.host == '[' || (c && !strchr(c + 1, ':')) || tcp < 1 ||
-        tcp > 65535 || udp < 1 || udp > 65535)
-        die(2, "-s %s: write HOST or HOST/TCP:UDP with ports from 1 to 65535, for example "
+    char *c = strchr(p.host, ':'); /* HOST:PORT is not meant */
+    size_t i;
+    if (n < 1 || arg[end] || (c && !strchr(c + 1, ':')) || tcp < 1 || tcp > 65535 || udp < 1 ||
+        udp > 65535)
+        die("-s %s: write HOST or HOST/TCP:UDP with ports from 1 to 65535, for example "
             "-s 127.0.0.1/8000:9000", arg);
     /* looked up as it is hashed: some systems tell capitals apart in /etc/hosts */
     for (c = p.host; *c && *c != '%'; c++) /* after % comes the name of an interface */
@@ -1585,181 +1600,67 @@ static void add_place(const char *arg)
     for (i = 0; i < net.place_count; i++)
         if (strcmp(net.places[i].name, p.name) == 0) return;
     if (net.place_count == PLACES_MAX)
-        die(2, "-s %s: at most %d servers; leave one out", arg, PLACES_MAX);
+        die("-s %s: at most %d servers; leave one out", arg, PLACES_MAX);
     net.places[net.place_count++] = p;
 }
-
-#define set(array, text) snprintf(array, sizeof array, "%s", text)
 
 static void read_options(int argc, char **argv)
 {
     int i;
     for (i = 1; i < argc; i++) {
         const char *arg = argv[i];
-        int letter = arg[0] == '-' && arg[1] && !arg[2] ? arg[1] : 0;
-        if (letter == 'h' || strcmp(arg, "--help") == 0) {
-            fputs(usage, stdout);
-            finish(0);
+        int letter = arg[0] != '-' ? 0 : arg[1] && !arg[2] ? arg[1] : '?';
+        if (strcmp(arg, "--help") == 0) letter = 'h';
+        if (strcmp(arg, "--version") == 0) letter = 'V';
+        if (letter && strchr("sncj", letter)) {
+            if (++i == argc) die("%s wants a value; see client -h", arg);
+            arg = argv[i];
         }
-        if (letter == 'V' || strcmp(arg, "--version") == 0) {
-            printf("client %s\n", OCM_VERSION);
-            finish(0);
-        }
-        if (letter == 'l') opt.list = 1;
-        if (letter == 'p') opt.ask_password = 1;
-        if (letter == 't') opt.text = 1;
-        if (letter && strchr("lpt", letter)) continue;
-        if (arg[0] == '-' && (!letter || !strchr("sncj", letter)))
-            die(2, "unknown option \"%s\"; see client -h", arg);
-        if (letter && i + 1 == argc) die(2, "-%c wants a value; see client -h", letter);
-        if (letter) arg = argv[++i];
-        if (letter == 's') {
-            add_place(arg);
-        } else if (letter == 'n') {
-            set(opt.name, arg);
-        } else {
+        switch (letter) {
+        case 'h': fputs(usage, stdout); finish(0); break;
+        case 'V': printf("client %s\n", OCM_VERSION); finish(0); break;
+        case 'l': opt.list = 1; break;
+        case 'p': opt.ask_password = 1; break;
+        case 't': opt.text = 1; break;
+        case 's': add_place(arg); break;
+        case 'n': set(opt.name, arg); break;
+        case 'c':
+        case 'j':
+        case 0:
             if (*opt.room)
-                die(2, "one room at a time: \"%s\" or \"%s\"; if that is one name with a blank, "
+                die("one room at a time: \"%s\" or \"%s\"; if that is one name with a blank, "
                     "quote it: \"%s %s\"", opt.room, arg, opt.room, arg);
             set(opt.room, arg);
             opt.want = letter == 'c' ? OCM_CREATE : letter == 'j' ? OCM_JOIN : OCM_JOIN_OR_CREATE;
+            break;
+        default: die("unknown option \"%s\"; see client -h", arg);
         }
     }
     if (net.place_count == 0) add_place("127.0.0.1");
 }
 
-enum { NAME, ROOM };
-
-/* Our own rules are stricter than the protocol's: some names would be mistaken for the program's
-   words, or for each other. */
-static int fits(int need, const char *s)
-{
-    if (!*s || *s == ' ' || s[strlen(s) - 1] == ' ') return 0;
-    if (need == ROOM) return ocm_room_valid(ocm_text(s));
-    return ocm_name_valid(ocm_text(s)) && strncmp(s, "* ", 2) != 0;
-}
-
-/* Asks until it fits, if it does not, or (again) in any case; what there is can be mended. An empty
-   name is the user's on this machine. */
-static void ask_for(int need, int again)
-{
-    const char *user = environment(USER_VARIABLE), *word = need == NAME ? "name" : "room";
-    char question[64], *value = need == NAME ? opt.name : opt.room;
-    if (need == ROOM || !user || !fits(NAME, user) || strlen(user) > 40) user = "";
-    sprintf(question, need == ROOM ? "room to join or create: " : *user ? "name [%s]: " : "name: ",
-            user);
-    while (again || !fits(need, value)) {
-        if (*value && !again)
-            warn("\"%s\" cannot be a %s: it has 1 to 255 bytes, no control characters, no blank at "
-                 "either end%s", value, word,
-                 need == NAME ? ", no \": \", no \"* \" at the start, and is not \"system\"" : "");
-        else if (!term.keyboard)
-            warn("no %s; give one: client -n NAME ROOM", word);
-        if (!term.keyboard) finish(2);
-        ask(question, value, 0);
-        if (!*value) strcpy(value, user);
-        again = 0;
-    }
-}
-
-/* A new one is asked for twice, since nobody sees what is typed. */
-static void ask_password(int new_one)
-{
-    static char again[LINE_MAX_LEN + 1];
-    ask(new_one ? "new password: " : "password: ", opt.password, 1);
-    if (!new_one) return;
-    if (*opt.password) ask("once more: ", again, 1);
-    else inform(nothing, "without a password the room is open to everybody");
-    if (!*opt.password || strcmp(opt.password, again) == 0) return;
-    warn("those two are not the same");
-    ask_password(1);
-}
-
-static void find_password(void)
-{
-    const char *given = environment("OCM_PASSWORD");
-    if (!opt.ask_password) return;
-    if (given)
-        set(opt.password, given);
-    else if (term.screen)
-        ask_password(opt.want == OCM_CREATE);
-    else
-        die(2, "nobody can be asked for a password here; give it as OCM_PASSWORD in the "
-            "environment");
-}
-
-static void chat(void)
-{
-    ocm_action a;
-    net.home = place_of(opt.room);
-    if (ocm_session_open(&session, opt.want, ocm_text(opt.room), ocm_text(opt.name),
-                         ocm_text(opt.password)) < 0)
-        die(2, "the password is too long or not UTF-8: at most %d bytes", OCM_NAME_MAX);
-    for (net.over = 0; !net.over;) {
-        uint64_t now = clock_ms();
-        while (ocm_session_next(&session, now, &a)) act(&a, now);
-        if (net.over) break;
-        if (net.entered && !net.leaving) { /* not after turn(): the session may be over then */
-            if (line_say()) continue;
-            if (ferror(stdout) || (term.ended && !term.said_len)) { /* nobody reads us */
-                talk_leave();
-                continue;
-            }
-        }
-        turn(text.pause > now && text.pause < a.until ? text.pause : a.until);
-        if (heard.signal == SIGINT && term.screen && term.len > 0 && !net.leaving) {
-            heard.signal = 0; /* ^C with text in the line clears it */
-            line_clear();
-        } else if (heard.signal) {
-            heard.urgent = 1; /* the next one ends the program where it stands */
-            heard.signal = 0;
-            talk_leave();
-        }
-    }
-}
-
 int main(int argc, char **argv)
 {
     const char *no_color = environment("NO_COLOR"), *terminal = environment("TERM");
-    if (!platform_start()) {
-        fputs("client: the system gives no sockets\n", stderr);
-        return 1;
-    }
-    standard_start(&argc, &argv);
+    if (!platform_start()) die("the system gives no sockets");
+    program_start(&argc, &argv);
     setvbuf(stdout, NULL, _IOFBF, 65536);
     setvbuf(stderr, NULL, _IOFBF, 4096); /* a sentence leaves in one piece */
     read_options(argc, argv);
-    signals_start();
     term.keyboard = is_terminal(stdin);
     if (!terminal || !*terminal) terminal = USUAL_TERM;
     term.screen = term.keyboard && is_terminal(stdout) && strcmp(terminal, "dumb") != 0;
     term.colour = term.screen && !(no_color && *no_color);
     if (opt.text && opt.ask_password && !opt.list)
-        die(2, "the plain text dialect has no passwords; leave out -p or -t");
+        die("the plain text dialect has no passwords; leave out -p or -t");
     if (opt.list) {
-        if (opt.want != OCM_JOIN_OR_CREATE) die(2, "-l only lists; leave out -c and -j");
-        if (*opt.room) ask_for(ROOM, 0);
+        if (opt.want != OCM_JOIN_OR_CREATE) die("-l only lists; leave out -c and -j");
+        if (*opt.room) ask_for(opt.room);
         find_password();
-        for (list_start(opt.room, 1); list.of;) turn(UINT64_MAX);
-        finish(!list.good);
+        finish(list_of(opt.room, ULONG_MAX) != 1);
     }
-    if (term.keyboard && !opt.text && (!*opt.name || !*opt.room)) {
-        /* no server: that is told before anything is asked */
-        for (list_start("", 1); list.of;) turn(UINT64_MAX);
-        if (!list.connected) finish(1);
-    }
-    ask_for(NAME, 0);
-    ask_for(ROOM, 0);
-    find_password();
-    for (chat(); net.end; chat()) { /* it has ended before it began: what may mend that is asked */
-        if (net.end == OCM_END_PASSWORD) {
-            ask_password(0);
-        } else if (net.end == OCM_END_NAME_TAKEN) {
-            ask_for(NAME, 1);
-        } else {
-            ask_for(ROOM, 1);
-            opt.want = OCM_JOIN_OR_CREATE;
-        }
-    }
-    finish(net.status);
+    if (term.keyboard && !opt.text && (!*opt.name || !*opt.room) && list_of("", LIST_LINES) < 0)
+        finish(1); /* no server: that is told before anything is asked */
+    enter();
+    chat();
 }

@@ -5530,7 +5530,8 @@ SCENARIO(client_many_lines,
 SCENARIO(client_lost_lines,
     "s = -q", "a = -n alice -c lobby", "b = -n bob -j lobby", "a < * bob joined", "s * STOP",
     "a . 0", "b & 20 line", "wait 100", "s * CONT", "b ? 1",
-    "b < * You have been disconnected: the host left", "b ! 20")
+    "b < * You have been disconnected: the host left",
+    "b ! of your messages, 20 were perhaps not delivered", "b ~ refused")
 
 /* Without a stdin at all the client is as at its end, and no socket becomes its stdin; nor does one
    become the server's stderr. */
@@ -6024,7 +6025,9 @@ SCENARIO(terminal_paste,
     "a | lobby (4 lines)> //leave|///two|//who|la/st!|", "a > \r",
     "b < alice: /leave\nalice: //two\nalice: /who\nalice: la/st!", "a | lobby> |",
     "a > \033[200~", "a & 12 many", "a > \033[201~", "a < lobby (12 lines)> ",
-    "a > \003", "a | lobby> |", "a > \033[200~", "a & 300 many", "a > \033[201~\r",
+    "a > \003", "a | lobby> |", "a > \033[200~one\r\n\r\ntwo\033[201~",
+    "a | lobby (3 lines)> one||two|", "a > \003", "a | lobby> |",
+    "a > \033[200~", "a & 300 many", "a > \033[201~\r",
     "b % 300 alice: many",
     /* one that is refused is to be mended */
     "a > \033[200~one\r{3981x}\rthree\033[201~\r", "b < alice: one", "a < too long: 3981",
