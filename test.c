@@ -5206,6 +5206,48 @@ static void run_fake_line(char *line)
     else run_fake_send(*line - '0', fake.token[*line - '0'], ocm_text(line + 2));
 }
 
+/* ---- The programs: a network that loses and delays ---- */
+
+/* "relay TCP:UDP LOSS FROM TO" stands before the UDP port of a server, with a socket to it for each
+   client, like a translator. It loses so many percent, and delays by FROM to TO ms. */
+static void run_relay_open(char **words)
+{
+    static struct {
+        uint64_t due;
+        int fd;
+        unsigned port;
+        size_t len;
+        uint8_t bytes[1300];
+    } held[4096], *h;
+    unsigned tcp, udp, port, client[9];
+    int up[9], count = 1, i, k, n = 0, loss = atoi(words[2]), delay = atoi(words[3]);
+    uint32_t lot = 2463534242u + (uint32_t)seed, span = (uint32_t)(atoi(words[4]) - delay + 1);
+    sscanf(words[1], "%u:%u", &tcp, &udp);
+    up[0] = run_bind(SOCK_DGRAM, 0);
+    printf("listening on 127.0.0.1/%u:%u\n", tcp, run_port_of(up[0]));
+    for (fflush(stdout); !run_ready(0); poll(NULL, 0, 1)) {
+        for (i = 0; i < count; i++)
+            while (run_ready(up[i])) {
+                h = &held[n];
+                h->len = run_receive_udp(up[i], h->bytes, sizeof h->bytes, &port);
+                h->due = run_now() + (uint64_t)delay + dice(&lot) % span;
+                for (k = 1; i == 0 && k < count && client[k] != port;) k++;
+                if (i == 0 && k == count) {
+                    up[count] = run_bind(SOCK_DGRAM, 0);
+                    client[count++] = port;
+                }
+                h->fd = i ? up[0] : up[k];
+                h->port = i ? client[i] : udp;
+                n += (int)(dice(&lot) % 100) >= loss && n + 1 < (int)COUNT(held);
+            }
+        for (i = 0; i < n; i++) {
+            if (held[i].due > run_now()) continue;
+            run_send_udp(held[i].fd, held[i].port, held[i].bytes, held[i].len);
+            held[i--] = held[--n];
+        }
+    }
+}
+
 /* ---- The programs: strangers ---- */
 
 /* "crowd TCP:UDP N" makes so many connections and tells how many there are: more than a server has
@@ -5232,6 +5274,7 @@ static int run_role(char *command)
         void (*open)(char **words), (*hear)(int fd), (*line)(char *line);
     } roles[] = {{"member", run_member_open, run_member_hear, run_member_line},
                  {"fake", run_fake_open, run_fake_hear, run_fake_line},
+                 {"relay", run_relay_open, NULL, NULL},
                  {"crowd", run_crowd_open, NULL, NULL}};
     struct pollfd p[3] = {{0, POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}};
     char line[500], *words[8] = {NULL}, *word;
@@ -5560,6 +5603,22 @@ static void test_program_descriptors(void)
     run_clean();
 }
 
+/* ---- The programs: talk on a network that loses and delays ---- */
+
+/* Of ten datagrams three are lost. Nobody is told of an outage, or of anything that is missed. */
+SCENARIO(lossy_network,
+    "s = -q", "t $ relay {s} 30 0 250", "a = -n a lobby", "b = -n b lobby", "c = -n c lobby",
+    "a & 40 line", "b & 30 line", "c & 20 line", "wait 500", "b & 10 more", "c > last",
+    "a % 30 b: line", "a % 20 c: line", "b % 40 a: line", "b % 20 c: line", "c % 40 a: line",
+    "c % 30 b: line", "a % 10 b: more", "c % 10 b: more", "a # 1 c: last", "b # 1 c: last",
+    "a ~ server", "b ~ server", "c ~ server", "a ~ missed", "b ~ missed", "c ~ missed",
+    "c . 0", "b . 0", "a . 0")
+
+/* Two that pipe 100 lines at once over a network that only delays and reorders. */
+SCENARIO(piped_at_once,
+    "s = -q", "t $ relay {s} 0 20 120", "a = -n a lobby", "b = -n b lobby", "a & 100 line",
+    "b & 100 line", "a % 100 b: line", "b % 100 a: line", "b . 0", "a . 0")
+
 /* ---- The programs: what takes its time, at once ---- */
 
 /* At u, a server that stands still for longer than `idle`, but not for the 10 s after which clients
@@ -5635,8 +5694,8 @@ SCENARIO(example_bot,
     TEST(program_closed_files) TEST(client_servers) TEST(program_dialects) TEST(requests_slow) \
     TEST(client_team_a_text) TEST(client_team_a_json) TEST(client_team_d) \
     TEST(client_bad_server) TEST(program_strangers) TEST(program_descriptors) \
-    TEST(program_waiting) TEST(example_quick) TEST(example_server) TEST(example_python) \
-    TEST(example_bot)
+    TEST(lossy_network) TEST(piped_at_once) TEST(program_waiting) TEST(example_quick) \
+    TEST(example_server) TEST(example_python) TEST(example_bot)
 #else
 #define RUN_TESTS /* the programs are tested where there are fork() and poll() */
 static int demo(void) { return printf("the demonstration needs POSIX: fork() and pipes\n") < 0; }
