@@ -470,7 +470,8 @@ static const struct { int kind; const char *means, *texts[48]; } vectors[] = {
      {"{'seq':9007199254740992}", "{'seq':10000000000000000}", "{'seq':18446744073709551617}",
       "{'seq':99999999999999999999999}", "{'seq':36893488147419103233}", "{'seq':1.0}",
       "{'seq':1e3}", "{'seq':1E3}", "{'seq':-0}", "{'seq':01}", "{'seq':}", "{'seq':",
-      "{'seq':1,'seq':'x'}", "{'seq':'x','seq':1}", "{'message':1,'message':'a'}"}},
+      "{'seq':1,'seq':'x'}", "{'seq':'x','seq':1}", "{'message':1,'message':'a'}",
+      "{'message':null}", "{'message':true}", "{'id':[1]}"}},
 
     /* JSON in which there is nothing to be told */
     {MESSAGE, "",
@@ -2065,6 +2066,9 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "alice create big json\nbob join big json\ncarl create small json\ndora join small json -> *\n"
      "40 times alice: x\n40 times carl: y\npull 64\nfail bob\npull 1\nfail nobody\n"
      "drain -> bob 'alice: x' 3..34, bob 'alice: x' 36..42, dora **"},
+    {"a turn of 32, and nothing else is to be sent", {0},
+     "alice create lobby json\ncrowd 31 lobby 0 = 200\nalice leaves -> alice out left\n"
+     "count members 0"},
     {"the room closes in the middle of a pass", {.rooms = 1},
      FOUR "lena 1: hi\npull 2\nalice leaves -> *\nbob create again json"},
     {"by default", {0},
@@ -2200,7 +2204,9 @@ static void test_failed_later(void)
     reg_now += 10000;
     ocm_registry_failed(reg_g, &kept[2], reg_now);
     ocm_registry_failed(reg_g, &kept[2], reg_now);
-    reg_run("count members 4\ntom leaves -> *\neve join lobby text -> *");
+    reg_run("count members 4\ntom leaves");
+    ocm_registry_failed(reg_g, &kept[3], reg_now);
+    reg_run("drain -> *\neve join lobby text -> *");
     for (i = 1; i < 4; i++) ocm_registry_failed(reg_g, &kept[i], reg_now + 20000);
     reg_run("count members 4");
     reg_end();
@@ -4296,7 +4302,7 @@ static void fuzz_keep(size_t i, int k)
     else ses_script(i - COUNT(scripts), k);
 }
 
-/* A few thousand random changes, half of them of a digit: what libFuzzer does for hours elsewhere. */
+/* Thousands of random changes, half of them of a digit: what libFuzzer does for hours elsewhere. */
 static void test_fuzz(void)
 {
     uint32_t state = (uint32_t)seed * 2654435761u + 1;
@@ -4943,9 +4949,9 @@ static int run_member_answer(int op, int state)
 }
 
 /* "join ROOM NAME" and "create ROOM NAME" ask; "trickle" joins with a byte a segment and says no
-   more there, "break" is gone before it knows that it has joined, "large" asks with more than is
-   taken. Anything else it says; in JSON a ' stands for ". Before it tells an answer it tells what it
-   has heard: so after a later answer all is told that the server had to say before. */
+   more there, "break" is gone before it knows that it has joined, "large" asks with more than a
+   server takes. Anything else it says; in JSON a ' stands for ". Before it tells an answer it tells
+   what it has heard: so after a later answer all is told that the server had to say before. */
 static void run_member_line(char *line)
 {
     static const char *const words[] = {"join", "create", "trickle", "break", "large", NULL};
