@@ -1023,8 +1023,11 @@ static size_t reg_receive(reg_person *p, const uint8_t *bytes, size_t len)
     reg_pump(p);
     reg_fuzz(p, 5, bytes, len);
     while (p->open && done < len && p->io.read > 0) {
-        size_t n = len - done < p->io.read ? len - done : p->io.read, most = 1 + pieces++ % 71;
-        uint8_t *c = copy(bytes + done, n = n < most ? n : most);
+        size_t n = len - done, most = 1 + pieces++ % 71;
+        uint8_t *c;
+        if (n > p->io.read) n = p->io.read;
+        if (n > most) n = most;
+        c = copy(bytes + done, n);
         ocm_conn_received(p->conn, c, n, reg_now);
         free(c);
         done += n;
@@ -4950,8 +4953,9 @@ static int run_member_answer(int op, int state)
 
 /* "join ROOM NAME" and "create ROOM NAME" ask; "trickle" joins with a byte a segment and says no
    more there, "break" is gone before it knows that it has joined, "large" asks with more than a
-   server takes. Anything else it says; in JSON a ' stands for ". Before it tells an answer it tells
-   what it has heard: so after a later answer all is told that the server had to say before. */
+   server takes, and is refused without a reset. Anything else it says; in JSON a ' stands for ".
+   Before it tells an answer it tells what it has heard: so after a later answer all is told that
+   the server had to say before. */
 static void run_member_line(char *line)
 {
     static const char *const words[] = {"join", "create", "trickle", "break", "large", NULL};
@@ -4988,6 +4992,8 @@ static void run_member_line(char *line)
     if (what == 3) setsockopt(member.tcp, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     else outcome = run_member_answer(op, OCM_STATE_COMPLETE);
     if (what < 2 && !json && run_now() - asked < 99) printf("too soon: ");
+    if (what == 4 && (send(member.tcp, frame, 1000, 0) < 0 || recv(member.tcp, frame, 1, 0) != 0))
+        printf("reset: ");
     while (run_ready(member.udp)) run_member_hear(member.udp);
     printf("%d %d\n", ack, outcome);
     if (outcome >= 300) return; /* a refused client may ask again there */
