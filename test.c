@@ -1998,6 +1998,9 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "lena at 4 -> lena 'tom: w{1000}' 5, lena status 24 1 0\nwait 200\n"
      "lena at 4 -> lena 'tom: w{1000}' 5..6, lena status 24 1 0\nlena at 4 ->\nwait 100\n"
      "lena at 6 -> lena 'tom: w{1000}' 7..24, lena status 24 1 0"},
+    {"one entry is sent in any case", {.rate = 10},
+     FOUR "tom: w{3000} -> *\n18 times lena ping -> *\n"
+     "lena at 4 -> lena 'tom: w{3000}' 5, lena status 5 1 0"},
     {"forward", {0}, /* over what was not sent yet */
      "tom create lobby text\nlena join lobby json1\ntom: a\ntom: b\ntom: c\n"
      "lena at 4 -> tom +lena, lena 'tom: c' 5, lena status 5 1 0"},
