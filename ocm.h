@@ -160,8 +160,8 @@ restart, and for a newcomer, one side says where it stands, and the other goes o
               it all fits 1200 bytes. Empty lines mean nothing.
     Position  moves the cursor there, forward or back, unless a higher one was given before. It is
               answered by a status. If more than 64 entries or 64 KiB follow, the server sends that
-              many and waits for the next position. If the same one is given again, each batch after
-              the first costs as much as a datagram.
+              many and waits for the next position. As many are free as the position has risen by;
+              each batch beyond them costs as much as a datagram.
     Status    answers a position, an empty datagram, a message that was taken before, and one that
               was rejected. If nothing was added to a room for 3 s, each member whose last position
               is not the newest entry gets one, up to ten times: so a lost last entry is found.
@@ -2220,23 +2220,24 @@ static int ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id)
 }
 
 /* A member of level 1 says how far it has the log: its cursor goes there. If more follows than 64
-   entries or 64 KiB, it is sent that many and then paused until its next position. If it gives the
-   same one again, each batch after the first costs a unit of its rate, and without that the pause
-   begins sooner: otherwise 70 bytes would bring 64 KiB, fifty times a second. */
+   entries or 64 KiB, it is sent that many and then paused until its next position. As many entries
+   are free as its position has risen by; beyond them each batch costs a unit of its rate, and
+   without that the pause begins sooner. Otherwise 70 bytes would bring 64 KiB, 50 times a second. */
 static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
 {
     ocmi_member *m = &g->member[slot];
     const ocmi_room *r = &g->room[m->room];
-    uint64_t at, bytes = 0, paid = seq > m->position ? UINT64_MAX : OCM_BATCH_MAX;
+    uint64_t at, risen, bytes = 0, paid = 0;
     ocmi_owe_status(g, slot);
     if (seq < m->position) return;
     if (seq > r->seq) seq = r->seq;
+    risen = seq - m->position;
     m->position = seq;
     m->sent = seq < r->first - 1 ? r->first - 1 : seq;
     m->stop = UINT64_MAX;
     for (at = m->sent; at < r->seq && at - m->sent < OCMI_BEHIND; at++) {
         bytes += ocmi_entry_find(g, r, at + 1)->json_len;
-        if (at == m->sent) continue; /* one, however long, it is sent */
+        if (at - m->sent <= risen) paid = bytes + OCM_BATCH_MAX; /* one in any case */
         if (bytes > 65536) break;
         if (bytes <= paid) continue;
         if (!ocmi_spend(&m->spent, g->now, g->limits.rate)) break;

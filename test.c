@@ -1995,9 +1995,10 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
     {"what is asked for again costs", {.rate = 10}, /* here each entry needs a batch of its own */
      FOUR "20 times tom: w{1000} -> *\n"
      "lena at 4 -> lena 'tom: w{1000}' 5..24, lena status 24 1 0\n"
-     "lena at 4 -> lena 'tom: w{1000}' 5, lena status 24 1 0\nwait 200\n"
+     "lena at 4 -> lena 'tom: w{1000}' 5..7, lena status 24 1 0\nwait 100\n"
      "lena at 4 -> lena 'tom: w{1000}' 5..6, lena status 24 1 0\nlena at 4 ->\nwait 100\n"
-     "lena at 6 -> lena 'tom: w{1000}' 7..24, lena status 24 1 0"},
+     "lena at 6 -> lena 'tom: w{1000}' 7..10, lena status 24 1 0\nwait 100\n"
+     "lena at 10 -> lena 'tom: w{1000}' 11..16, lena status 24 1 0"},
     {"one entry is sent in any case", {.rate = 10},
      FOUR "tom: w{3000} -> *\n18 times lena ping -> *\n"
      "lena at 4 -> lena 'tom: w{3000}' 5, lena status 5 1 0"},
