@@ -315,6 +315,7 @@ static void program_start(int *argc, char ***argv)
         if (sigaction(signals[i], NULL, &action) == 0 && action.sa_handler == SIG_IGN) continue;
         memset(&action, 0, sizeof action);
         action.sa_handler = on_signal;
+        action.sa_flags = SA_NODEFER; /* a second ^C ends even a handler whose write blocks */
         sigaction(signals[i], &action, NULL);
     }
 }
@@ -333,16 +334,17 @@ static int terminal_keys(int on)
     if (!on && !are_on) return 0;
     if (on) found = t;
     else t = found;
-    are_on = on;
     if (on) {
+        are_on = 1;
         t.c_lflag &= ~(tcflag_t)(ECHO | ICANON | IEXTEN);
         t.c_iflag &= ~(tcflag_t)(IXON | ICRNL);
         t.c_cc[VQUIT] = t.c_cc[VSUSP] = _POSIX_VDISABLE;
         t.c_cc[VMIN] = 1;
         t.c_cc[VTIME] = 0;
     }
-    (void)!write(STDOUT_FILENO, words, strlen(words));
     tcsetattr(STDIN_FILENO, on ? TCSADRAIN : TCSAFLUSH, &t);
+    are_on = on; /* not earlier: a signal that comes before it has to give the terminal back */
+    (void)!write(STDOUT_FILENO, words, strlen(words)); /* last: this may block */
     return 1;
 }
 
