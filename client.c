@@ -513,8 +513,9 @@ static size_t measure(const char *text, size_t len)
 
    Whoever writes wipes it first; turn() draws it before it waits. */
 
-/* Writes what is buffered. A file that takes nothing is given up for good; and so is one that does
-   not take it before a signal comes, since a reader that has stopped must not keep anyone here. */
+/* Writes what is buffered. A file that fails is given up for good; a signal that comes while a
+   write waits makes it fail, since a reader that has stopped must not keep anyone here. Then
+   show_line() fills the buffer no further: stdio would write a full one, and wait again. */
 static void put_out(FILE *f)
 {
     if (!ferror(f)) fflush(f);
@@ -663,7 +664,7 @@ static void show_line(const ocm_action *a)
     int minute = now ? now->tm_hour * 60 + now->tm_min : last_minute;
     unsigned hash = 0;
     size_t at = 0, i;
-    if (!term.screen && (a->past || a->own)) return;
+    if (ferror(stdout) || (!term.screen && (a->past || a->own))) return;
     line_wipe();
     if (a->past != in_past) fputs(headings[a->past], stdout);
     if (term.screen && !a->past && minute != last_minute) {
