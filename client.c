@@ -1518,6 +1518,7 @@ static void turn(uint64_t until)
     struct timeval t = {0, 0};
     uint64_t due = drain(), now = clock_ms(), ms;
     int wanted = !term.ended && (term.screen || !term.said_len), n, i;
+    if (opt.list && !term.screen && !term.question) wanted = 0; /* -l reads no one else's input */
     if (term.screen && terminal_keys(1)) {
         term.row[0] = 0;
         titled = 0;
