@@ -1435,6 +1435,7 @@ static void ended(const ocm_action *a)
     else if (mend && a->end == OCM_END_PASSWORD && term.screen && !opt.text) opt.ask_password = 1;
     else mend = 0;
     if (mend) {
+        net.status = 1; /* if the question gets no answer */
         enter();
         return;
     }
