@@ -1066,6 +1066,10 @@ static int list_of(const char *room, unsigned long most)
     ocm_frame f;
     for (; p < end; p++) {
         n = list_ask(p, room, &f);
+        if (n == 0 && heard.signal) { /* the user wants something else */
+            link_close(&net.list);
+            return 0;
+        }
         good = n > 0 && f.op == OCM_LIST && f.state == OCM_STATE_COMPLETE;
         if (good) good = list_show(f.payload, most, &lines);
         all &= good > 0;
@@ -1445,7 +1449,7 @@ static void ended(const ocm_action *a)
     net.status = a->end > OCM_END_HOST || count[0] || count[1] || count[2];
     term.line[term.len] = 0;
     term.said_len = 0;
-    if (term.screen && net.entered && !net.leaving)
+    if (term.screen && net.entered && !net.leaving && !heard.signal)
         ask("Enter ends: ", term.line, 0); /* what is being typed must not reach the shell */
     finish(net.status);
 }
