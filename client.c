@@ -1412,6 +1412,7 @@ static void ended(const ocm_action *a)
 {
     static const char *const why[] = { /* the room, the name */
         [OCM_END_UNCONFIRMED] = "the server did not confirm that you left",
+        [OCM_END_HOST] = "the host left, and the room is closed",
         [OCM_END_REMOVED] = "you have been removed from the room",
         [OCM_END_NO_ROOM] = "room \"%s\" does not exist (-c creates it)",
         [OCM_END_ROOM_EXISTS] = "room \"%s\" exists already (-j joins it)",
@@ -1429,7 +1430,7 @@ static void ended(const ocm_action *a)
         no_server(net.home, net.tcp.error);
     else if (a->end == OCM_END_PASSWORD && *opt.password)
         warn("wrong password for room \"%s\"", opt.room);
-    else if (a->end == OCM_END_HOST || (a->end == OCM_END_REMOVED && a->text.len))
+    else if ((a->end == OCM_END_HOST || a->end == OCM_END_REMOVED) && a->text.len)
         show_line(a);
     else if (why[a->end])
         warn(why[a->end], opt.room, opt.name, a->status);
