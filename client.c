@@ -226,14 +226,14 @@ static void program_start(int *argc, char ***argv)
 
 static int terminal_keys(int on)
 {
-    static int are_on;
-    static DWORD found[2]; /* of stdin and stdout */
+    static volatile int are_on; /* handlers of signals run in a thread of their own */
+    static DWORD found[2];      /* of stdin and stdout */
     HANDLE in = GetStdHandle(STD_INPUT_HANDLE), out = GetStdHandle(STD_OUTPUT_HANDLE);
     if (on == are_on) return 0;
-    are_on = on;
     if (on) {
         GetConsoleMode(in, &found[0]);
         GetConsoleMode(out, &found[1]);
+        are_on = 1;
         SetConsoleMode(in, ENABLE_VIRTUAL_TERMINAL_INPUT);
         SetConsoleMode(out, found[1] | ENABLE_VIRTUAL_TERMINAL_PROCESSING);
         write(1, keys_on, sizeof keys_on - 1);
@@ -242,6 +242,7 @@ static int terminal_keys(int on)
         FlushConsoleInputBuffer(in);
         SetConsoleMode(in, found[0]);
         SetConsoleMode(out, found[1]);
+        are_on = 0;
     }
     return 1;
 }
