@@ -452,6 +452,8 @@ static ocm_session session;
 static const ocm_view nothing = {NULL, 0};
 
 static void turn(uint64_t until);
+static uint64_t drain(void);
+static int line_say(void);
 
 /* How many lines a text has; the last one may lack its newline. */
 static unsigned long lines_in(const char *text, size_t len)
@@ -1019,6 +1021,8 @@ static int list_ask(place *p, const char *room, ocm_frame *f)
             len += (size_t)n;
             n = ocm_frame_decode(answer, len, OCM_LIST_MAX, f);
         }
+        drain(); /* before anything is said, as in chat() */
+        while (n == 0 && net.entered && !net.leaving && line_say()) {}
     }
     return n;
 }
@@ -1056,8 +1060,9 @@ static int list_show(ocm_view rest, unsigned long most, unsigned long *lines)
 }
 
 /* Lists the rooms of all servers, or a room's members; if `most` is 0, they are only counted.
-   Meanwhile the chat goes on. 1 if all have answered; -1 if none was reached. A room always has a
-   member, so an answer that names none means that the password is wrong or was not given. */
+   Meanwhile the chat goes on, but commands wait. 1 if all have answered; -1 if none was reached.
+   A room always has a member, so an answer that names none means that the password is wrong or was
+   not given. */
 static int list_of(const char *room, unsigned long most)
 {
     place *p = *room ? place_of(room) : net.places;
@@ -1293,8 +1298,9 @@ static int line_say(void)
 {
     static char line[LINE_MAX_LEN + 1];
     uint64_t now = clock_ms();
-    int full = now < text.pause || ocm_session_pending(&session) == OCM_OUTBOX;
-    int len = full ? -1 : line_take(line), result = 1, slash, twice;
+    int waits = now < text.pause || ocm_session_pending(&session) == OCM_OUTBOX ||
+                (net.list.socket != INVALID_SOCKET && *term.said == '/'); /* one list at a time */
+    int len = waits ? -1 : line_take(line), result = 1, slash, twice;
     ocm_view v;
     if (len < 0) return 0;
     slash = term.keyboard && line[0] == '/';
