@@ -159,12 +159,13 @@ static const char *addr_ip(const ocm_addr *a)
 #include <ctype.h>
 #include <limits.h>
 
-/* What signals have told. An urgent one ends the program where it stands. */
+/* What the signal handler has noted. While `urgent` is set, a signal ends the program at once. */
 static struct {
-    volatile sig_atomic_t signal, urgent; /* signal: SIGINT, another that ends, or 0 */
+    volatile sig_atomic_t signal, urgent; /* signal: one to act on, or 0; SIGINT replaces none */
 } heard = {0, 1};
 
-/* Keeps the window's title and wants marks around pastes. Wipes the line and undoes both. */
+/* keys_on saves the window's title and asks for marks around what is pasted; keys_off wipes the
+   line and undoes both. */
 static const char keys_on[] = "\033[22;2t\033[?2004h";
 static const char keys_off[] = "\r\033[J\033[?2004l\033[23;2t";
 
@@ -295,7 +296,7 @@ static int input_read(uint8_t *p, size_t cap)
 #else
 #include <sys/ioctl.h>
 #include <termios.h>
-#define TURN_MS 250 /* the longest sleep: a signal just before it, or another width, is seen then */
+#define TURN_MS 250 /* the longest sleep: a signal just before it, or a new width, waits as long */
 #define INPUT_SOCKET STDIN_FILENO
 #define environment(name) getenv(name)
 #define USUAL_TERM "dumb"
@@ -322,7 +323,7 @@ static void program_start(int *argc, char ***argv)
 }
 
 /* Each key at once, and no echo; or the terminal as it was found. 1 if that has changed anything:
-   it does at first, and after a shell has set its own modes. ^C stays a signal: it is heard when
+   the first time, and after a shell has set modes of its own. ^C stays a signal: it is heard when
    nothing is read, too. A signal handler may call this. At the end what was typed and not read is
    dropped: it was meant for the chat, and the shell would run it. */
 static int terminal_keys(int on)
@@ -372,7 +373,7 @@ static int input_read(uint8_t *p, size_t cap)
 #define HEARD_MAX 64        /* names that Tab completes */
 #define PLACES_MAX 16       /* servers */
 #define LIST_MS 2000        /* how long a server's list may take */
-#define LIST_LINES 20       /* of it are shown in the chat */
+#define LIST_LINES 20       /* lines of a list that are shown in the chat */
 #define STAGGER_MS 1000     /* how long an address may keep silent before the next one is tried */
 #define PENDING_MS 1000     /* a message unconfirmed for so long is shown in the prompt */
 
@@ -433,7 +434,7 @@ static struct {
     socket_t udp;
     struct sockaddr_storage to; /* where datagrams go */
     socklen to_len;
-    int entered, leaving;       /* the session has begun; is to end */
+    int entered, leaving;       /* we are in the room; we have asked to leave it */
     int status;                 /* of the program's end */
     uint64_t present;           /* seq: what is below it was said before we came */
     unsigned long refused;      /* messages that were refused */
@@ -754,7 +755,7 @@ static void history_recall(size_t back)
     term.back = back;
 }
 
-/* Somebody is in the room: Tab completes the name. */
+/* Remembers the name of somebody in the room, for Tab. */
 static void name_heard(ocm_view name)
 {
     size_t i = 0;
@@ -927,7 +928,7 @@ static void link_open(tcp_link *l, place *p)
     l->again = 0; /* ms: at once */
 }
 
-/* A connection under way shows its end as writable or, when it fails on Windows, as failed. */
+/* An attempt to connect that has ended makes its socket writable or, on Windows, failed. */
 static void link_watch(const tcp_link *l)
 {
     if (l->again < watch.until) watch.until = l->again;
@@ -1350,8 +1351,8 @@ static int fits(int room, const char *s)
     return ocm_name_valid(ocm_text(s)) && strncmp(s, "* ", 2) != 0;
 }
 
-/* Asks for opt.name or opt.room until it fits, if it does not; what there is can be mended. An
-   empty name is the user's on this machine. */
+/* Asks for opt.name or opt.room as long as it is not valid; what it holds can be edited. An empty
+   answer means the user's name on this machine. */
 static void ask_for(char *value)
 {
     int room = value == opt.room;
@@ -1522,8 +1523,8 @@ static uint64_t drain(void)
     return a.until;
 }
 
-/* Waits until something happens, and takes what has come: the only place that waits. It may be
-   called whenever something has to be waited for, since the chat goes on in it. */
+/* Waits until something happens, and takes what has come: the only place that waits, but for the
+   lookup of a host's name and for output. The chat goes on in it, so whoever waits calls it. */
 static void turn(uint64_t until)
 {
     static uint8_t input[INPUT_MAX];
