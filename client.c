@@ -166,7 +166,8 @@ static struct {
 
 /* keys_on saves the window's title and asks for marks around what is pasted; keys_off wipes the
    line and undoes both. */
-static const char keys_on[] = "\033[22;2t\033[?2004h";
+#define KEEP_TITLE "\033[22;2t"
+static const char keys_on[] = KEEP_TITLE "\033[?2004h";
 static const char keys_off[] = "\r\033[J\033[?2004l\033[23;2t";
 
 static int terminal_keys(int on);
@@ -330,7 +331,7 @@ static int terminal_keys(int on)
 {
     static struct termios found;
     static volatile sig_atomic_t are_on;
-    const char *words = on ? keys_on : keys_off;
+    const char *words = on ? keys_on + (are_on ? sizeof KEEP_TITLE - 1 : 0) : keys_off;
     struct termios t;
     if (on && (tcgetattr(STDIN_FILENO, &t) != 0 || (are_on && !(t.c_lflag & ICANON)))) return 0;
     if (!on && !are_on) return 0;
@@ -444,6 +445,7 @@ static struct {
 static struct {
     char room[LINE_MAX_LEN + 1], name[LINE_MAX_LEN + 1], password[LINE_MAX_LEN + 1];
     int want, text, list, ask_password;
+    const char *refused; /* the name or the room, if it is to be asked for once more */
 } opt;
 
 static ocm_session session;
@@ -1003,6 +1005,12 @@ static place *place_of(const char *room)
     return &net.places[ocm_pick(names, net.place_count, ocm_text(room))];
 }
 
+/* The user wants something else: a list under way is not waited for. */
+static int list_is_stale(void)
+{
+    return heard.signal || (net.entered && (term.ended || (term.said_len && *term.said == '/')));
+}
+
 /* Asks a server for its rooms, or for a room's members, and waits: > 0 if *f is the answer. */
 static int list_ask(place *p, const char *room, ocm_frame *f)
 {
@@ -1012,12 +1020,12 @@ static int list_ask(place *p, const char *room, ocm_frame *f)
     size_t len = 0;
     int n = 0;
     if (*room) r.password = ocm_text(opt.password);
-    for (link_open(&net.list, p); n == 0 && now < until && !heard.signal; now = clock_ms()) {
+    for (link_open(&net.list, p); n == 0 && now < until && !list_is_stale(); now = clock_ms()) {
         turn(until);
         n = link_turn(&net.list, now, answer + len, sizeof answer - len);
         if (n == LINK_MADE) {
             n = ocm_request_encode(answer, sizeof answer, &r);
-            n = send(net.list.socket, (char *)answer, (socklen)n, 0) == n ? 0 : LINK_LOST;
+            n = n > 0 && send(net.list.socket, (char *)answer, (socklen)n, 0) == n ? 0 : LINK_LOST;
         } else if (n > 0) {
             len += (size_t)n;
             n = ocm_frame_decode(answer, len, OCM_LIST_MAX, f);
@@ -1061,9 +1069,9 @@ static int list_show(ocm_view rest, unsigned long most, unsigned long *lines)
 }
 
 /* Lists the rooms of all servers, or a room's members; if `most` is 0, they are only counted.
-   Meanwhile the chat goes on, but commands wait. 1 if all have answered; -1 if none was reached.
-   A room always has a member, so an answer that names none means that the password is wrong or was
-   not given. */
+   Meanwhile the chat goes on, and a command ends the list. 1 if all have answered; -1 if none was
+   reached. A room always has a member, so an answer that names none means that the password is
+   wrong or was not given. */
 static int list_of(const char *room, unsigned long most)
 {
     place *p = *room ? place_of(room) : net.places;
@@ -1073,7 +1081,7 @@ static int list_of(const char *room, unsigned long most)
     ocm_frame f;
     for (; p < end; p++) {
         n = list_ask(p, room, &f);
-        if (n == 0 && heard.signal) { /* the user wants something else */
+        if (n == 0 && list_is_stale()) {
             link_close(&net.list);
             return 0;
         }
@@ -1340,6 +1348,8 @@ static void ask(const char *question, char *answer, int hidden)
     term.question = NULL;
     term.hidden = 0;
     line_clear();
+    line_wipe(); /* it is answered, whatever takes its time now */
+    put_out(stdout);
 }
 
 /* Our own rules are stricter than the protocol's: some names would be mistaken for the program's
@@ -1355,14 +1365,15 @@ static int fits(int room, const char *s)
    answer means the user's name on this machine. */
 static void ask_for(char *value)
 {
-    int room = value == opt.room;
+    int room = value == opt.room, again = value == opt.refused;
     const char *user = environment("USER"), *word = room ? "room" : "name";
     char question[64];
     if (!user) user = environment("USERNAME"); /* on Windows */
     if (room || !user || !fits(0, user) || strlen(user) > 40) user = "";
     sprintf(question, room ? "room to join or create: " : *user ? "name [%s]: " : "name: ", user);
-    while (!fits(room, value)) {
-        if (*value)
+    if (again) opt.refused = NULL;
+    for (; again || !fits(room, value); again = 0) {
+        if (*value && !again)
             warn("\"%s\" cannot be a %s: it has 1 to 255 bytes, no control characters, no blank at "
                  "either end%s", value, word,
                  room ? "" : ", no \": \", no \"* \" at the start, and is not \"system\"");
@@ -1414,6 +1425,19 @@ static void enter(void)
 
 /* ---- Loop ---- */
 
+/* How many lines were to be said: an empty one is not, nor is a command. */
+static unsigned long lines_unsaid(void)
+{
+    unsigned long lines = 0;
+    size_t i;
+    for (i = 0; i < term.said_len; i++) {
+        int begins = i == 0 || term.said[i - 1] == '\n';
+        int command = term.keyboard && term.said[i] == '/' && term.said[i + 1] != '/';
+        lines += begins && !command && term.said[i] != '\n';
+    }
+    return lines;
+}
+
 /* The session is over: says why, and what became of the messages. The program ends, unless another
    answer to a question may mend what was refused. */
 static void ended(const ocm_action *a)
@@ -1431,7 +1455,7 @@ static void ended(const ocm_action *a)
         [OCM_END_REFUSED] = "the server refused room \"%s\" for \"%s\" (%d)"};
     static const char *const fates[] = {"refused", "perhaps not delivered", "not sent"};
     unsigned long count[3] = {net.refused, (unsigned long)a->count,
-                              lines_in(term.said, term.said_len)};
+                              lines_unsaid()};
     int mend = term.keyboard && !net.entered, i;
     heard.urgent = 1;
     if (a->end == OCM_END_NO_SERVER || a->end == OCM_END_NO_ANSWER)
@@ -1443,12 +1467,14 @@ static void ended(const ocm_action *a)
     else if (why[a->end])
         warn(why[a->end], opt.room, opt.name, a->status);
     if (a->end == OCM_END_REFUSED && a->text.len) inform(a->text, "it says");
-    if (mend && a->end == OCM_END_NAME_TAKEN) *opt.name = 0;
-    else if (mend && (a->end == OCM_END_NO_ROOM || a->end == OCM_END_ROOM_EXISTS)) *opt.room = 0;
+    if (mend && a->end == OCM_END_NAME_TAKEN) opt.refused = opt.name;
+    else if (mend && (a->end == OCM_END_NO_ROOM || a->end == OCM_END_ROOM_EXISTS))
+        opt.refused = opt.room;
     else if (mend && a->end == OCM_END_PASSWORD && term.screen && !opt.text) opt.ask_password = 1;
     else mend = 0;
     if (mend) {
-        net.status = 1; /* if the question gets no answer */
+        net.status = 1;    /* if the question gets no answer */
+        term.said_len = 0; /* what was typed before it is none */
         enter();
         return;
     }
@@ -1523,6 +1549,16 @@ static uint64_t drain(void)
     return a.until;
 }
 
+/* Has a signal told to leave? ^C with text in the line only clears that. */
+static int is_interrupted(void)
+{
+    if (heard.signal == SIGINT && term.screen && term.len > 0 && !net.leaving) {
+        heard.signal = 0;
+        line_clear();
+    }
+    return heard.signal != 0;
+}
+
 /* Waits until something happens, and takes what has come: the only place that waits, but for the
    lookup of a host's name and for output. The chat goes on in it, so whoever waits calls it. */
 static void turn(uint64_t until)
@@ -1554,6 +1590,7 @@ static void turn(uint64_t until)
     if (n == 0 && ms > 0) net.fruitless = 0;
     if (wanted && (INPUT_SOCKET == INVALID_SOCKET || FD_ISSET(INPUT_SOCKET, &watch.readable))) {
         n = input_read(input, sizeof input);
+        is_interrupted(); /* ^C comes before what was typed after it */
         for (i = 0; i < n && !term.ended; i++) input_take((char)input[i]);
         if (n != 0) net.fruitless = 0;
         if (n < 0) term.ended = 1;
@@ -1571,10 +1608,7 @@ static void chat(void)
             if (ferror(stdout) || (term.ended && !term.said_len)) talk_leave();
         }
         turn(UINT64_MAX);
-        if (heard.signal == SIGINT && term.screen && term.len > 0 && !net.leaving) {
-            heard.signal = 0; /* ^C with text in the line clears it */
-            line_clear();
-        } else if (heard.signal) {
+        if (is_interrupted()) {
             heard.urgent = 1; /* the next one ends the program where it stands */
             heard.signal = 0;
             talk_leave();
@@ -1675,6 +1709,8 @@ int main(int argc, char **argv)
         if (opt.want != OCM_JOIN_OR_CREATE) die("-l only lists; leave out -c and -j");
         if (*opt.room) ask_for(opt.room);
         find_password();
+        if (strlen(opt.password) > OCM_NAME_MAX)
+            die("the password is too long: it has at most %d bytes", OCM_NAME_MAX);
         finish(list_of(opt.room, ULONG_MAX) != 1);
     }
     if (term.keyboard && !opt.text && (!*opt.name || !*opt.room) && list_of("", LIST_LINES) < 0)

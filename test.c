@@ -5362,6 +5362,7 @@ SCENARIO(client_list,
     "l < alice\thost", "l < bob\tmember", "l - -l nowhere", "l ? 1", "l ! nowhere",
     "l - -p -l vault", "l < vera\thost", "l - -l vault", "l ? 0", "l ~ vera",
     "set OCM_PASSWORD y", "l - -p -l vault", "l ! wrong password", "l ? 1",
+    "set OCM_PASSWORD {300x}", "l - -p -l vault", "l ! at most 255 bytes", "l ? 2",
     "k - -t -p -n kim vault", "k ! no passwords", "k ? 2")
 
 /* What cannot be said is told, and the exit status says so: a script would not notice otherwise.
@@ -5851,6 +5852,7 @@ static void test_terminal_keys(void)
     static const char *const both[] = {TERM_BOTH, "b > hi", "a < bob: hi\n", NULL};
     static const char *const steps[] = {
         "a < alice: under way\n", "a > lost", "a | lobby> lost|", "a > \003", "a | lobby> |",
+        "a > lost", "a | lobby> lost|", "a > \003kept\r", "a < alice: kept\n", "a | lobby> |",
         "a > か\xE3\x82\x99", "a | lobby> か\xE3\x82\x99|", "a > \0251👨\xE2\x80\x8D👩\033[D",
         "a | lobby> 1|👨\xE2\x80\x8D👩", "a > \025\013one\ftwo", "a | lobby> onetwo|",
         "a ~ under way", /* ^L has cleared */
