@@ -1095,7 +1095,7 @@ static size_t ocmi_json_nested(ocm_view t, size_t i, int depth, ocmi_out *o, ocm
         if (object && !ocmi_wanted_set(w, key, ocmi_view(t.ptr + from, i - from), text)) return 0;
         if ((end = ocmi_json_byte(t, i, close)) != 0) return end;
     }
-    return 0;
+    return 0; /* neither a comma nor the end */
 }
 
 /* A whole object into a struct: 1, and bit i of *has set if field i was there. Of a key that comes
