@@ -1008,7 +1008,7 @@ static place *place_of(const char *room)
 /* The user wants something else: a list under way is not waited for. */
 static int list_is_stale(void)
 {
-    return heard.signal || (net.entered && (term.ended || (term.said_len && *term.said == '/')));
+    return heard.signal || (net.entered && (term.ended || net.leaving));
 }
 
 /* Asks a server for its rooms, or for a room's members, and waits: > 0 if *f is the answer. */
@@ -1019,6 +1019,7 @@ static int list_ask(place *p, const char *room, ocm_frame *f)
     uint64_t now = clock_ms(), until = now + LIST_MS;
     size_t len = 0;
     int n = 0;
+    memset(f, 0, sizeof *f);
     if (*room) r.password = ocm_text(opt.password);
     for (link_open(&net.list, p); n == 0 && now < until && !list_is_stale(); now = clock_ms()) {
         turn(until);
@@ -1069,7 +1070,7 @@ static int list_show(ocm_view rest, unsigned long most, unsigned long *lines)
 }
 
 /* Lists the rooms of all servers, or a room's members; if `most` is 0, they are only counted.
-   Meanwhile the chat goes on, and a command ends the list. 1 if all have answered; -1 if none was
+   Meanwhile the chat goes on, and leaving ends the list. 1 if all have answered; -1 if none was
    reached. A room always has a member, so an answer that names none means that the password is
    wrong or was not given. */
 static int list_of(const char *room, unsigned long most)
@@ -1307,8 +1308,9 @@ static int line_say(void)
 {
     static char line[LINE_MAX_LEN + 1];
     uint64_t now = clock_ms();
+    int lists = term.said[0] == '/' && strchr("wWrR", term.said[1]) != NULL; /* /who, /rooms */
     int waits = now < text.pause || ocm_session_pending(&session) == OCM_OUTBOX ||
-                (net.list.socket != INVALID_SOCKET && *term.said == '/'); /* one list at a time */
+                (net.list.socket != INVALID_SOCKET && lists); /* one list at a time */
     int len = waits ? -1 : line_take(line), result = 1, slash, twice;
     ocm_view v;
     if (len < 0) return 0;
