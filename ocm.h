@@ -3499,10 +3499,7 @@ static uint64_t ocmi_session_schedule(ocm_session *s, uint64_t now)
     uint64_t at = waits ? now : now + OCMI_GAP_MS, step = 2 * s->rtt > 300 ? 2 * s->rtt : 300;
     unsigned i;
     if (missing && (s->status_came || !s->tries) && at < s->ask_at) s->ask_at = at;
-    if (!missing && s->status_came && s->tries && !s->said_count) {
-        s->ask_at = OCMI_NEVER;
-        s->tries = 0;
-    }
+    if (!missing && s->status_came && !s->said_count) s->tries = 0;
     s->status_came = 0;
     for (i = 1; i < s->tries && i < 4; i++) step *= 2;
     if (step > 3000) step = 3000;

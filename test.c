@@ -1966,6 +1966,10 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "carol leaves\npull 1\nola join other text\ncarol join other text -> *"},
     {"a turn that empties its queue", {0}, "alice create lobby text\ncrowd 31 lobby 0 = 200\n"
      "alice leaves -> *"},
+    {"whoever is due is not behind all rooms", {.members = 6},
+     "alice create lobby json\nbob join lobby json\nolaf create other json\nola join other json\n"
+     "eve create third json\ntom join third json -> *\nalice: w -> *\nalice: x\nolaf: y\ntom leaves\n"
+     "pull 1\nzoe join third json -> *"},
     {"an end behind one that waits", {.members = 5, .rate = 1000},
      "alice create lobby json\nbob join lobby json\nlena join lobby json\neve create other json\n"
      "ola join other json -> *\n64 times alice: hi\nlena leaves\nola leaves\npull 40\n"
@@ -2189,6 +2193,30 @@ static void test_list_cut(void)
         }
         reg_end();
     }
+}
+
+/* An answer that is out counts, although the connection is closed before anything else: lena has
+   come back from another host. */
+static void test_closed_at_once(void)
+{
+    uint8_t bytes[OCM_FRAME_MAX];
+    char more[96];
+    reg_person *p;
+    size_t len;
+    REG(.rooms = 1);
+    reg_run("alice create lobby json\nlena join lobby json1 -> *\nlena tcp 9\nlena opens");
+    p = reg_who("lena");
+    sprintf(more, "\"token\":\"%s\"", p->token);
+    len = reg_frame(bytes, OCM_JOIN, 0, "lobby", reg_payload(p, "lena", more));
+    ocm_conn_received(p->conn, bytes, len, reg_now);
+    ocm_conn_next(p->conn, reg_g, reg_now, &p->io);
+    CHECK(p->io.status == 200);
+    ocm_conn_sent(p->conn, p->io.send.len);
+    reg_hang_up(p);
+    p->at = p->tcp;
+    CHECK(reg_send(p, "") == 1);
+    reg_drain();
+    reg_end();
 }
 
 /* ---- The chat ---- */
@@ -2839,7 +2867,8 @@ static void test_hostile(void)
 
 #define REGISTRY_TESTS \
     {"scripts", test_scripts}, {"clock", test_clock}, \
-    {"list_cut", test_list_cut}, {"failed_later", test_failed_later}, {"batches", test_batches}, \
+    {"list_cut", test_list_cut}, {"closed_at_once", test_closed_at_once}, \
+    {"failed_later", test_failed_later}, {"batches", test_batches}, \
     {"overwritten", test_overwritten}, {"nothing_is_overwritten", test_nothing_is_overwritten}, \
     {"numbers", test_numbers}, {"seed", test_seed}, {"many", test_many}, \
     {"hostile", test_hostile}, {"storm", test_storm}
@@ -3385,6 +3414,17 @@ static void test_ses_many(void)
     for (i = 1; i < OCM_REORDER; i++) at += sprintf(at, "; notice %d", i);
     sprintf(at, " | @- \"x\" -> notice x");
     ses_end(ses_begin(script));
+}
+
+/* What is shorter than a header, or names a room without a token, has no header of zeros. */
+static void test_ses_headers(void)
+{
+    static const uint8_t zeros[2] = {0}, room[] = "\1\0x{}";
+    ses_play *p = ses_begin(SES_LEVEL_0 "b: hi -> b: hi");
+    CHECK(ocm_session_datagram(p->s, zeros, 0, p->now) == 0);
+    CHECK(ocm_session_datagram(p->s, zeros, 1, p->now) == 0);
+    CHECK(ocm_session_datagram(p->s, room, sizeof room - 1, p->now) == 0);
+    ses_end(p);
 }
 
 /* A frame and a datagram as long as they may be, and a byte longer. */
@@ -4202,6 +4242,7 @@ static void net_table(void)
 
 #define SESSION_TESTS \
     {"ses_scripts", test_ses_scripts}, {"ses_many", test_ses_many}, \
+    {"ses_headers", test_ses_headers}, \
     {"ses_sizes", test_ses_sizes}, {"ses_arguments", test_ses_arguments}, \
     {"net_scripts", test_net_scripts}, {"net_soak", test_net_soak}
 
