@@ -1456,8 +1456,7 @@ static void ended(const ocm_action *a)
                          "again later",
         [OCM_END_REFUSED] = "the server refused room \"%s\" for \"%s\" (%d)"};
     static const char *const fates[] = {"refused", "perhaps not delivered", "not sent"};
-    unsigned long count[3] = {net.refused, (unsigned long)a->count,
-                              lines_unsaid()};
+    unsigned long count[3] = {net.refused, (unsigned long)a->count, lines_unsaid()};
     int mend = term.keyboard && !net.entered, i;
     heard.urgent = 1;
     if (a->end == OCM_END_NO_SERVER || a->end == OCM_END_NO_ANSWER)

@@ -2222,7 +2222,7 @@ static int ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id)
 /* A member of level 1 says how far it has the log: its cursor goes there. If more follows than 64
    entries or 64 KiB, it is sent that many and then paused until its next position. As many entries
    are free as its position has risen by; beyond them each batch costs a unit of its rate, and
-   without that the pause begins sooner. Otherwise 70 bytes would bring 64 KiB, 50 times a second. */
+   without that the pause begins sooner. Or else 70 bytes would bring 64 KiB, 50 times a second. */
 static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
 {
     ocmi_member *m = &g->member[slot];
