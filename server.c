@@ -156,8 +156,12 @@ static const char *addr_ip(const ocm_addr *a)
 
 /* ==== Platform: what only the server needs, and the rest of the #ifdefs ===================== */
 
+#include <limits.h>
+#ifndef PIPE_BUF      /* bytes that a pipe takes in one piece: as long are log lines, at most */
+#define PIPE_BUF 4096 /* on Windows */
+#endif
+
 #define READ_WAIT_MS 10 /* longest wait for a datagram where select() is spared */
-#define LOG_MAX 512     /* bytes of a log line; what a pipe takes in one piece (POSIX, PIPE_BUF) */
 
 typedef struct pair { /* a TCP listener and the UDP socket beside it */
     socket_t tcp, udp;
@@ -211,7 +215,7 @@ static int udp_mode(socket_t s)
 }
 
 /* Writes a line if stderr takes it at once: a reader that stops must not stop the server. What
-   poll() calls writable is a promise of LOG_MAX bytes for a pipe, but not for a terminal: that
+   poll() calls writable is a promise of PIPE_BUF bytes for a pipe, but not for a terminal: that
    is opened once more, as O_NONBLOCK on stderr itself would also hold for other programs. */
 static int log_write(const char *p, size_t len)
 {
@@ -426,7 +430,7 @@ static void die(int status, const char *format, ...)
    them by joining and leaving. */
 static void say(const ocm_addr *whom, int level, const char *format, ...)
 {
-    char line[LOG_MAX];
+    char line[PIPE_BUF];
     size_t len;
     time_t t = time(NULL);
     va_list args;
