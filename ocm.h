@@ -601,13 +601,14 @@ struct ocm_session {
     int phase, op, level;
     int may_create;      /* if there is no such room: it was the host, or its user asked for that */
     int deaf;            /* ignores datagrams: its token is gone, or the old log is still read */
-    int heard;           /* a datagram has come since the last answer */
-    int outage;          /* the worst of OCM_SHOW_OUTAGE and _NO_UDP that was shown; 0: none */
+    int health;          /* the last that held of OCM_SHOW_OUTAGE, _NO_UDP and _BACK; 0: so far,
+                            nothing has come by UDP */
     int leaving;         /* 1: its user wants to leave; one more for each datagram that says so */
     unsigned flips;      /* changes between joining and creating */
     unsigned actions;    /* bit k: an action of kind k is to be handed out */
     int status, end;
-    uint64_t retry, retry_wait; /* ms: when to connect, or to wait no more; the next pause */
+    uint64_t deadline;   /* ms: for what its phase waits for; inside: for a datagram, or never */
+    uint64_t retry_wait; /* ms: the next pause before it connects again */
     uint64_t refused_at; /* ms: the first refusal to come back, or OCMI_NEVER */
     /* reading */
     uint64_t log;        /* which log it is; 0: not told */
@@ -629,7 +630,6 @@ struct ocm_session {
     uint64_t unknown;    /* messages without a fate, at the end */
     /* the timer */
     uint64_t entered_at, sent_at; /* ms: the last answer; the last datagram */
-    uint64_t silent_at;  /* ms: an outage, unless a datagram comes before; or OCMI_NEVER */
     uint64_t give_up;    /* ms: to leave without waiting for fates; OCMI_NEVER: to be set */
     uint64_t ask_at;     /* ms: to give the position because of what came or is missing */
     uint64_t keep;       /* ms of own silence after which the position is given */
@@ -3029,7 +3029,8 @@ OCM_API void ocm_conn_close(ocm_conn *c, ocm_registry *g, uint64_t now)
    it asks again with its token, until a datagram ends that, or an answer does. Inputs only change
    the state; ocm_session_next, at the end, shows the order of everything. */
 
-/* Phases. The first three last until `retry`; the second and third are an attempt by TCP. */
+/* Phases. At its `deadline` a session that waits connects, an attempt by TCP (the second and third
+   phase) has failed, and inside there is an outage. */
 enum { OCMI_WAITING, OCMI_CONNECTING, OCMI_ASKING, OCMI_INSIDE, OCMI_ENDING, OCMI_OVER };
 
 #define OCMI_ANSWER_MS 5000u   /* for a connection, and then for an answer */
@@ -3096,7 +3097,7 @@ static void ocmi_session_retry(ocm_session *s, uint64_t now)
         return;
     }
     ocmi_session_phase(s, OCMI_WAITING);
-    s->retry = now + s->retry_wait;
+    s->deadline = now + s->retry_wait;
     s->retry_wait = s->retry_wait == 0 ? 1000 : 2 * s->retry_wait;
     if (s->retry_wait > 30000) s->retry_wait = 30000;
 }
@@ -3105,8 +3106,8 @@ static void ocmi_session_retry(ocm_session *s, uint64_t now)
    it begins and when it gets worse, not at each attempt to come back. */
 static void ocmi_session_outage(ocm_session *s, int kind, ocm_view words, uint64_t now)
 {
-    if (kind > s->outage) {
-        s->outage = kind;
+    if (s->health == OCM_SHOW_BACK || s->health < kind) {
+        s->health = kind;
         s->actions |= 1u << kind;
         ocmi_session_words(s, words, 0);
     }
@@ -3134,7 +3135,7 @@ OCM_API void ocm_session_connected(ocm_session *s, ocm_view ip, uint16_t port, u
     s->request_len = (size_t)n;
     s->in_len = 0;
     s->phase = OCMI_ASKING;
-    s->retry = now + OCMI_ANSWER_MS;
+    s->deadline = now + OCMI_ANSWER_MS;
 }
 
 /* What is in the outbox was not taken, or not in this log: its ids begin with 1 again. */
@@ -3183,9 +3184,8 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     ocmi_session_phase(s, OCMI_INSIDE);
     s->rtt_at = s->refused_at = OCMI_NEVER;
     s->tries = 0;
-    s->heard = 0;
     s->ask_at = s->entered_at = now;
-    s->silent_at = now + OCMI_SILENT_MS;
+    s->deadline = now + OCMI_SILENT_MS;
 }
 
 /* A refusal means another try in the other way, a later one, or the end. In the other way there are
@@ -3202,7 +3202,7 @@ static void ocmi_session_refused(ocm_session *s, const ocm_outcome *o, uint64_t 
         s->flips++ < OCMI_FLIPS) {
         s->op = s->op == OCM_JOIN ? OCM_CREATE : OCM_JOIN;
         ocmi_session_phase(s, OCMI_WAITING);
-        s->retry = now;
+        s->deadline = now;
     } else if (o->status == 400 || o->status == 401 || !s->token.len ||
                now - s->refused_at >= OCMI_RETRY_MS) {
         ocmi_session_end(s, end, (int)o->status, o->why);
@@ -3311,16 +3311,15 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
     if (len > OCM_DATAGRAM_MAX || s->phase >= OCMI_ENDING || !s->token.len || s->deaf) return 0;
     if (whole ? !ocm_view_equal(d.token, ocmi_name_view(&s->token)) : s->level || (!zeros && !bare))
         return 0;
-    s->silent_at = OCMI_NEVER;
-    s->heard = 1;
+    s->deadline = OCMI_NEVER;
     ocmi_session_phase(s, OCMI_INSIDE); /* if it was asking again: the server was only slow */
     if (!s->level) ocmi_session_line(s, whole || zeros ? d.payload : ocmi_view(p, len), now);
     else while (s->phase == OCMI_INSIDE && ocmi_line_next(&d.payload, &line))
         ocmi_session_line(s, line, now);
     if (s->phase != OCMI_INSIDE) return 1;
-    if (s->outage < OCM_SHOW_NO_UDP || now - s->entered_at > OCMI_UNHEARD_MS) {
-        if (s->outage) s->actions |= 1u << OCM_SHOW_BACK;
-        s->outage = 0;
+    if (s->health != OCM_SHOW_NO_UDP || now - s->entered_at > OCMI_UNHEARD_MS) {
+        if (s->health && s->health != OCM_SHOW_BACK) s->actions |= 1u << OCM_SHOW_BACK;
+        s->health = OCM_SHOW_BACK;
         s->retry_wait = 0;
         s->refused_at = OCMI_NEVER;
         s->flips = 0;
@@ -3560,7 +3559,7 @@ static int ocmi_session_speak(ocm_session *s, int position, uint64_t now, ocm_ac
     }
     OCM_ASSERT(!o.full);
     s->sent_at = now;
-    if (s->silent_at == OCMI_NEVER) s->silent_at = now + OCMI_SILENT_MS;
+    if (s->deadline == OCMI_NEVER) s->deadline = now + OCMI_SILENT_MS;
     return ocmi_session_action(a, OCM_DO_SEND, ocmi_view(o.ptr, o.len));
 }
 
@@ -3619,17 +3618,17 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
             s->request_len = 0;
             return ocmi_session_action(a, OCM_DO_REQUEST, request);
         } else if (!inside) {
-            if (!ocmi_is_time(a, s->retry, now)) return 0;
+            if (!ocmi_is_time(a, s->deadline, now)) return 0;
             if (s->phase == OCMI_WAITING) {
                 s->phase = OCMI_CONNECTING;
-                s->retry = now + OCMI_ANSWER_MS;
+                s->deadline = now + OCMI_ANSWER_MS;
                 return ocmi_session_action(a, OCM_DO_CONNECT, ocmi_none());
             }
             ocmi_session_retry(s, now);
         } else if (!s->level) {
             return s->said_count ? ocmi_session_speak(s, 0, now, a) : 0;
-        } else if (!s->leaving && ocmi_is_time(a, s->silent_at, now)) {
-            kind = s->heard ? OCM_SHOW_OUTAGE : OCM_SHOW_NO_UDP;
+        } else if (!s->leaving && ocmi_is_time(a, s->deadline, now)) {
+            kind = s->health == OCM_SHOW_BACK ? OCM_SHOW_OUTAGE : OCM_SHOW_NO_UDP;
             ocmi_session_outage(s, kind, ocmi_none(), now);
         } else {
             uint64_t timer = ocmi_session_schedule(s, now), last = s->said_id + s->said_count - 1;
