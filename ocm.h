@@ -600,7 +600,7 @@ struct ocm_session {
     ocmi_name token;     /* empty until the room is entered */
     int phase, op, level;
     int may_create;      /* if there is no such room: it was the host, or its user asked for that */
-    int deaf;            /* ignores datagrams: its token is gone, or the old log is still read */
+    int removed;         /* the server said so: what comes late with its token is no sign of life */
     int health;          /* the last that held of OCM_SHOW_OUTAGE, _NO_UDP and _BACK; 0: so far,
                             nothing has come by UDP */
     int leaving;         /* 1: its user wants to leave; one more for each datagram that says so */
@@ -613,7 +613,6 @@ struct ocm_session {
     /* reading */
     uint64_t log;        /* which log it is; 0: not told */
     uint64_t entered;    /* seq of the first answer: entries below it are past; 0 on another log */
-    uint64_t answered;   /* seq of the last answer */
     uint64_t own_from;   /* seq of the answer that gave it its present token */
     uint64_t next;       /* the entry that it wants */
     uint64_t newest;     /* the newest entry that it knows of */
@@ -625,7 +624,7 @@ struct ocm_session {
     uint64_t sent_id;    /* the last id that was sent */
     uint64_t taken, taken_seq; /* the last id taken; its entry, if any, is not above taken_seq */
     uint64_t lost_id;    /* messages up to this id may be in entries that it will never see */
-    uint64_t hold;       /* says nothing until the log up to here is read; 0: may speak */
+    int hold;            /* says nothing until the log is read up to own_from */
     int alone;           /* the oldest message goes next: it did not fit beside the position */
     uint64_t unknown;    /* messages without a fate, at the end */
     /* the timer */
@@ -3031,7 +3030,15 @@ OCM_API void ocm_conn_close(ocm_conn *c, ocm_registry *g, uint64_t now)
 
 /* Phases. At its `deadline` a session that waits connects, an attempt by TCP (the second and third
    phase) has failed, and inside there is an outage. */
-enum { OCMI_WAITING, OCMI_CONNECTING, OCMI_ASKING, OCMI_INSIDE, OCMI_ENDING, OCMI_OVER };
+enum {
+    OCMI_WAITING,
+    OCMI_CONNECTING,
+    OCMI_ASKING,
+    OCMI_INSIDE,
+    OCMI_CHANGING, /* the answer is of another log; what is here of the old one is read first */
+    OCMI_ENDING,
+    OCMI_OVER
+};
 
 #define OCMI_ANSWER_MS 5000u   /* for a connection, and then for an answer */
 #define OCMI_SILENT_MS 10000u  /* without a datagram: an outage; without a fate: it leaves anyway */
@@ -3143,46 +3150,43 @@ static void ocmi_session_number(ocm_session *s)
 {
     s->said_base += s->said_id - 1;
     s->said_id = 1;
-    s->words_id = s->sent_id = s->taken = s->lost_id = s->hold = 0;
+    s->words_id = s->sent_id = s->taken = s->lost_id = 0;
+    s->hold = 0;
 }
 
-/* A log of which nothing was read: of what is past when it enters, the end; or else all of it. */
-static void ocmi_session_new_log(ocm_session *s)
-{
-    s->next = s->entered > OCMI_PAST ? s->entered - OCMI_PAST + 1 : 1;
-    s->newest = s->own_from = s->answered;
-    s->first = s->ask_at = 0;
-    ocmi_session_number(s);
-}
-
-/* The answer makes it a member. On a known log it reads on from where it was; with a new token it
-   sends nothing until it has read as far as its own notice: its messages may be in that part. If it
-   is another log, it first reads what is here of the old one, deaf to the new. */
+/* The answer makes it a member. On the same log it reads on from where it was; with a new token it
+   sends nothing until it has read as far as its own notice: its messages may be in that part. On
+   another log nothing is past, since the session is older than that. */
 static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t now)
 {
     int first = s->token.len == 0, same = ocm_view_equal(o->token, ocmi_name_view(&s->token));
-    int known = same || o->log == s->log;
+    uint64_t seq = o->level ? o->seq : 0;
+    if (!first && o->level && (same || o->log == s->log)) {
+        if (!same) s->own_from = seq;
+        if (!same) s->hold = 1;
+        if (seq > s->newest) s->newest = seq;
+    } else if (!first && s->phase != OCMI_CHANGING) {
+        s->first = s->newest + 1;
+        s->taken = 0; /* what it has not read there is to be said again */
+        ocmi_session_phase(s, OCMI_CHANGING);
+        return;
+    } else {
+        s->entered = first ? seq : 0;
+        s->next = s->entered > OCMI_PAST ? s->entered - OCMI_PAST + 1 : 1;
+        s->newest = s->own_from = seq;
+        s->first = 0;
+        ocmi_session_number(s);
+        if (first) s->actions |= 1u << OCM_SHOW_ENTERED;
+    }
+    ocmi_name_set(&s->token, o->token);
+    s->log = o->log;
     s->level = o->level > 0;
-    s->answered = s->level ? o->seq : 0;
     s->status = s->op == OCM_CREATE ? 201 : 200;
     s->may_create = s->op == OCM_CREATE || (same && s->may_create);
     s->keep = o->idle && o->idle < 75 ? o->idle * 1000 / 3 : 25000;
-    s->deaf = !first && (!s->level || !known);
-    ocmi_name_set(&s->token, o->token);
-    if (first) {
-        s->entered = s->answered;
-        ocmi_session_new_log(s);
-        s->actions |= 1u << OCM_SHOW_ENTERED;
-    } else if (s->deaf) {
-        s->first = s->newest + 1;
-        s->taken = 0; /* what it has not read there is to be said again */
-    } else {
-        if (!same) s->hold = s->own_from = s->answered;
-        if (s->answered > s->newest) s->newest = s->answered;
-    }
-    s->log = o->log;
     ocmi_session_phase(s, OCMI_INSIDE);
     s->rtt_at = s->refused_at = OCMI_NEVER;
+    s->removed = 0;
     s->tries = 0;
     s->ask_at = s->entered_at = now;
     s->deadline = now + OCMI_SILENT_MS;
@@ -3212,17 +3216,13 @@ static void ocmi_session_refused(ocm_session *s, const ocm_outcome *o, uint64_t 
     }
 }
 
-OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, uint64_t now)
+/* Looks at what came by TCP, if the whole answer is there. */
+static void ocmi_session_answer(ocm_session *s, uint64_t now)
 {
-    int ended = len == 0 || len > sizeof s->in - s->in_len, n;
     size_t used = 0;
+    int n;
     ocm_frame f;
     ocm_outcome o;
-    if (ended && (s->phase == OCMI_CONNECTING || s->phase == OCMI_ASKING))
-        ocmi_session_retry(s, now);
-    if (s->phase != OCMI_ASKING) return;
-    memcpy(s->in + s->in_len, p, len);
-    s->in_len += len;
     while ((n = ocm_frame_decode(s->in + used, s->in_len - used, OCM_PAYLOAD_MAX, &f)) > 0 &&
            f.state == OCM_STATE_ACK)
         used += (size_t)n;
@@ -3232,6 +3232,17 @@ OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, 
         ocmi_session_retry(s, now); /* beside a longer token, what was said might not fit */
     else if (o.status < 300) ocmi_session_entered(s, &o, now);
     else ocmi_session_refused(s, &o, now);
+}
+
+OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, uint64_t now)
+{
+    int ended = len == 0 || len > sizeof s->in - s->in_len;
+    if (ended && (s->phase == OCMI_CONNECTING || s->phase == OCMI_ASKING))
+        ocmi_session_retry(s, now);
+    if (s->phase != OCMI_ASKING) return;
+    memcpy(s->in + s->in_len, p, len);
+    s->in_len += len;
+    ocmi_session_answer(s, now);
 }
 
 /* ==== 7. Session: hearing ===================================================================
@@ -3249,7 +3260,7 @@ static void ocmi_session_removed(ocm_session *s, const ocm_message *m, uint64_t 
     if (s->level && !s->leaving &&
         (timeout || ocm_view_equal(m->reason, ocm_text("unreachable")) ||
          ocm_view_equal(m->reason, ocm_text("stopping")))) {
-        s->deaf = 1; /* what comes late with the old token is no sign of life */
+        s->removed = 1;
         ocmi_session_outage(s, unheard ? OCM_SHOW_NO_UDP : OCM_SHOW_OUTAGE, m->text, now);
         return;
     }
@@ -3308,7 +3319,7 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
     int whole = ocm_datagram_decode(p, len, &d) > 0 &&
                 ocm_view_equal(d.room, ocmi_name_view(&s->room));
     int zeros = len >= 2 && p[0] == 0 && p[1] == 0, bare = len && (p[0] == '{' || p[0] == '"');
-    if (len > OCM_DATAGRAM_MAX || s->phase >= OCMI_ENDING || !s->token.len || s->deaf) return 0;
+    if (len > OCM_DATAGRAM_MAX || s->phase > OCMI_INSIDE || !s->token.len || s->removed) return 0;
     if (whole ? !ocm_view_equal(d.token, ocmi_name_view(&s->token)) : s->level || (!zeros && !bare))
         return 0;
     s->deadline = OCMI_NEVER;
@@ -3435,16 +3446,12 @@ static int ocmi_session_read(ocm_session *s, uint64_t now, ocm_action *a)
         ocmi_early *e = &s->early[s->next % OCM_REORDER];
         if (s->said_count && s->said_id <= s->taken && s->next > s->taken_seq) {
             if (ocmi_session_not_read(s, a)) return 1;
-        } else if (s->hold && s->next > s->hold) { /* what is left was never taken */
+        } else if (s->hold && s->next > s->own_from) { /* what is left was never taken */
             ocmi_session_number(s);
         } else if (e->seq == s->next) {
             if (ocmi_session_read_entry(s, e, now, a)) return 1;
         } else if (s->next < s->first) {
             if (ocmi_session_lose(s, a)) return 1;
-        } else if (s->deaf && s->phase == OCMI_INSIDE) { /* the old log is read */
-            s->deaf = 0;
-            s->entered = 0; /* nothing of the new one is past: it was here before that began */
-            ocmi_session_new_log(s);
         } else {
             return 0;
         }
@@ -3606,6 +3613,10 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
         }
         if (ocmi_session_read(s, now, a)) return 1;
         if (s->phase == OCMI_ENDING) return ocmi_session_ended(s, a);
+        if (s->phase == OCMI_CHANGING) {
+            ocmi_session_answer(s, now);
+            continue;
+        }
         if (s->give_up == OCMI_NEVER) s->give_up = now + OCMI_SILENT_MS;
         leave_at = s->leaving > 1 ? s->sent_at + OCMI_LEAVE_MS : s->said_count ? s->give_up : 0;
         if (s->leaving && s->token.len && ocmi_is_time(a, leave_at, now)) {
