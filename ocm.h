@@ -614,10 +614,9 @@ struct ocm_session {
     uint64_t log;        /* which log it is; 0: not told */
     uint64_t entered;    /* seq of the first answer: entries below it are past; 0 on another log */
     uint64_t own_from;   /* seq of the answer that gave it its present token */
-    uint64_t next;       /* the entry that it wants */
+    uint64_t next;       /* the entry to be read next */
+    uint64_t have;       /* the entry that it waits for: those before have come, or are lost */
     uint64_t newest;     /* the newest entry that it knows of */
-    uint64_t first;      /* below it nothing is held any more */
-    size_t early_count;
     /* speaking: the outbox has the ids from said_id on, each at said_base + id modulo its size */
     uint64_t said_base, said_id;
     size_t said_count;
@@ -630,10 +629,10 @@ struct ocm_session {
     /* the timer */
     uint64_t entered_at, sent_at; /* ms: the last answer; the last datagram */
     uint64_t give_up;    /* ms: to leave without waiting for fates; OCMI_NEVER: to be set */
+    uint64_t given;      /* the last position given */
     uint64_t ask_at;     /* ms: to give the position because of what came or is missing */
     uint64_t keep;       /* ms of own silence after which the position is given */
     unsigned tries;      /* positions given since the last progress */
-    int status_came;     /* since that was last looked at */
     uint64_t rtt, rtt_at; /* ms; when a datagram was sent once that has no answer, or OCMI_NEVER */
     /* bytes */
     ocmi_name words;     /* the server's: of the end, of an outage, of a refusal */
@@ -3063,7 +3062,7 @@ OCM_API int ocm_session_open(ocm_session *s, int want, ocm_view room, ocm_view n
     s->phase = OCMI_WAITING;
     s->op = want == OCM_CREATE ? OCM_CREATE : OCM_JOIN;
     s->may_create = want == OCM_JOIN_OR_CREATE;
-    s->next = s->said_id = 1;
+    s->next = s->have = s->said_id = 1;
     ocmi_name_set(&s->room, room);
     ocmi_name_set(&s->name, name);
     ocmi_name_set(&s->password, password);
@@ -3085,13 +3084,20 @@ static void ocmi_session_words(ocm_session *s, ocm_view words, uint64_t id)
     s->words_id = id;
 }
 
+/* All entries before `to` have come, or never will. */
+static void ocmi_session_have(ocm_session *s, uint64_t to)
+{
+    if (to > s->have) s->have = to;
+    while (s->early[s->have % OCM_REORDER].seq == s->have) s->have++;
+}
+
 /* Nothing more comes: what is missing in the log is lost, and what is here is still shown. */
 static void ocmi_session_end(ocm_session *s, int end, int status, ocm_view words)
 {
     ocmi_session_phase(s, OCMI_ENDING);
     s->end = end;
     s->status = status;
-    s->first = s->newest + 1;
+    ocmi_session_have(s, s->newest + 1);
     ocmi_session_words(s, words, 0);
 }
 
@@ -3166,15 +3172,14 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
         if (!same) s->hold = 1;
         if (seq > s->newest) s->newest = seq;
     } else if (!first && s->phase != OCMI_CHANGING) {
-        s->first = s->newest + 1;
+        ocmi_session_have(s, s->newest + 1);
         s->taken = 0; /* what it has not read there is to be said again */
         ocmi_session_phase(s, OCMI_CHANGING);
         return;
     } else {
         s->entered = first ? seq : 0;
-        s->next = s->entered > OCMI_PAST ? s->entered - OCMI_PAST + 1 : 1;
+        s->next = s->have = s->entered > OCMI_PAST ? s->entered - OCMI_PAST + 1 : 1;
         s->newest = s->own_from = seq;
-        s->first = 0;
         ocmi_session_number(s);
         if (first) s->actions |= 1u << OCM_SHOW_ENTERED;
     }
@@ -3268,45 +3273,65 @@ static void ocmi_session_removed(ocm_session *s, const ocm_message *m, uint64_t 
                      m->text);
 }
 
-/* 1 if the reorder buffer has a place for it. */
-static int ocmi_session_store(ocm_session *s, uint64_t seq, ocm_view json)
+/* Into the reorder buffer, if there is a place for it. */
+static void ocmi_session_store(ocm_session *s, uint64_t seq, ocm_view json)
 {
     ocmi_early *e = &s->early[seq % OCM_REORDER];
-    if (seq < s->next || seq - s->next >= OCM_REORDER) return 0;
-    s->early_count += e->seq != seq;
+    if (seq < s->next || seq - s->next >= OCM_REORDER) return;
     e->seq = seq;
     e->len = (uint16_t)json.len;
     memcpy(e->json, json.ptr, json.len);
-    return 1;
+    ocmi_session_have(s, 0);
 }
 
-/* One object. What a server without level 1 sends is numbered as it arrives. A message is taken
-   when its own entry has come, early or not: the next one need not wait for those in between. */
+/* An entry or a status. This is where progress is noticed: the entry that it waits for, a new gap,
+   or a message that was taken (its own entry shows that, early or not: what was said after it need
+   not wait for the entries in between). Progress starts the timer over. */
+static void ocmi_session_heard(ocm_session *s, const ocm_message *m, ocm_view json, int status,
+                               uint64_t now)
+{
+    int own = m->seq > s->own_from && ocm_view_equal(m->sender, ocmi_name_view(&s->name));
+    int progress = m->seq > s->newest + (status ? 0 : 1), early = 0, missing;
+    uint64_t have = s->have, at = now + OCMI_GAP_MS;
+    size_t i;
+    if (m->seq > s->newest) s->newest = m->seq;
+    if ((own || status) && m->id > s->taken && m->id <= s->sent_id) {
+        s->taken = m->id;
+        s->taken_seq = m->seq;
+        progress = 1;
+    }
+    if (!status) ocmi_session_store(s, m->seq, json);
+    else if (m->first <= m->seq + 1) ocmi_session_have(s, m->first);
+    missing = s->have <= s->newest;
+    if (s->have > have) {
+        progress = 1;
+        if (!missing) s->ask_at = now + (status ? 0 : OCMI_TAIL_MS);
+    }
+    if (progress || (status && !missing && !s->said_count)) s->tries = 0;
+    for (i = 0; i < OCM_REORDER; i++) early |= s->early[i].seq > s->have;
+    if (status && !early && s->have - 1 > s->given) at = now;
+    if (missing && (progress || status) && at < s->ask_at) s->ask_at = at;
+    if (s->rtt_at != OCMI_NEVER && s->taken >= s->sent_id) {
+        s->rtt = now - s->rtt_at;
+        s->rtt_at = OCMI_NEVER;
+    }
+}
+
+/* One object. What a server without level 1 sends is numbered as it arrives. */
 static void ocmi_session_line(ocm_session *s, ocm_view json, uint64_t now)
 {
     ocm_message m;
     int good = ocm_message_decode(json, s->scratch, &m) > 0;
     uint64_t operation = good && ocmi_is_system(&m) ? m.operation : 0;
-    int status = operation == OCM_OP_LOG;
     if (operation == OCM_OP_REMOVED) {
         ocmi_session_removed(s, &m, now);
     } else if (!s->level) {
-        if (ocmi_session_store(s, s->newest + 1, json)) s->newest++;
+        ocmi_session_store(s, s->have, json);
     } else if (operation == OCM_OP_NOTICE) {
         ocmi_session_words(s, m.text, m.id);
         if (!m.id) s->actions |= 1u << OCM_SHOW_NOTICE;
-    } else if (good && (status || operation <= OCM_OP_LEFT)) {
-        int own = m.seq > s->own_from && ocm_view_equal(m.sender, ocmi_name_view(&s->name));
-        if (m.seq > s->newest + (status ? 0 : 1)) s->tries = 0; /* one before it is missing */
-        if (m.seq > s->newest) s->newest = m.seq;
-        if ((own || status) && !s->hold && m.id > s->taken && m.id <= s->sent_id) {
-            s->taken = m.id;
-            s->taken_seq = m.seq;
-            s->tries = 0;
-        }
-        if (m.first > s->first && m.first <= m.seq + 1) s->first = m.first;
-        if (status) s->status_came = 1;
-        else ocmi_session_store(s, m.seq, json);
+    } else if (good && (operation == OCM_OP_LOG || operation <= OCM_OP_LEFT)) {
+        ocmi_session_heard(s, &m, json, operation == OCM_OP_LOG, now);
     }
 }
 
@@ -3334,10 +3359,6 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
         s->retry_wait = 0;
         s->refused_at = OCMI_NEVER;
         s->flips = 0;
-    }
-    if (s->rtt_at != OCMI_NEVER && s->taken >= s->sent_id) {
-        s->rtt = now - s->rtt_at;
-        s->rtt_at = OCMI_NEVER;
     }
     return 1;
 }
@@ -3375,18 +3396,15 @@ static int ocmi_session_not_read(ocm_session *s, ocm_action *a)
     return ocmi_session_action(a, OCM_SHOW_REFUSED, text);
 }
 
-/* Entries below `first`, up to the first that is here, are lost, and maybe messages with them
-   (lost_id): what was taken counts as delivered. Nobody misses the past, or the notice that is not
-   shown. */
+/* Entries are lost, up to the next that is here, and maybe messages with them (lost_id): what was
+   taken counts as delivered. Nobody misses the past, or the notice that is not shown. */
 static int ocmi_session_lose(ocm_session *s, ocm_action *a)
 {
-    uint64_t from = s->next > s->entered ? s->next : s->entered + 1;
-    uint64_t to = s->early_count ? s->next : s->first;
-    while (to < s->first && s->early[to % OCM_REORDER].seq != to) to++;
+    uint64_t from = s->next > s->entered ? s->next : s->entered + 1, to = s->next;
+    while (to < s->have && to - s->next < OCM_REORDER && s->early[to % OCM_REORDER].seq != to) to++;
+    if (to - s->next == OCM_REORDER) to = s->have; /* nothing is here */
     s->lost_id = s->sent_id;
     s->next = to;
-    s->tries = 0;
-    s->ask_at = 0;
     if (to > from && !s->leaving)
         a->count = to - from - (s->own_from >= from && s->own_from < to);
     return a->count ? ocmi_session_action(a, OCM_SHOW_MISSED, ocmi_none()) : 0;
@@ -3414,7 +3432,7 @@ static int ocmi_session_decode(ocm_session *s, ocm_view json, ocm_message *m)
    and the messages before that one are not in the log. An entry that is older than its token may be
    that of another member of its name: it is its own only while it holds back, and only word for
    word. */
-static int ocmi_session_read_entry(ocm_session *s, ocmi_early *e, uint64_t now, ocm_action *a)
+static int ocmi_session_read_entry(ocm_session *s, ocmi_early *e, ocm_action *a)
 {
     ocm_message m;
     int kind = ocmi_session_decode(s, ocmi_view(e->json, e->len), &m);
@@ -3428,10 +3446,7 @@ static int ocmi_session_read_entry(ocm_session *s, ocmi_early *e, uint64_t now, 
     if (receipt && m.id > s->said_id) return ocmi_session_not_read(s, a);
     if (receipt) ocmi_session_pop(s);
     e->seq = 0;
-    s->early_count--;
     a->seq = s->next++;
-    s->tries = 0;
-    if (s->next > s->newest || s->ask_at == OCMI_NEVER) s->ask_at = now + OCMI_TAIL_MS;
     if (!kind || a->seq == s->own_from) return 0; /* its user knows that it joined */
     a->own = own;
     a->past = a->seq < s->entered;
@@ -3440,7 +3455,7 @@ static int ocmi_session_read_entry(ocm_session *s, ocmi_early *e, uint64_t now, 
 }
 
 /* Reads on, up to something to show; 0 if there is nothing more. */
-static int ocmi_session_read(ocm_session *s, uint64_t now, ocm_action *a)
+static int ocmi_session_read(ocm_session *s, ocm_action *a)
 {
     for (;;) {
         ocmi_early *e = &s->early[s->next % OCM_REORDER];
@@ -3448,12 +3463,12 @@ static int ocmi_session_read(ocm_session *s, uint64_t now, ocm_action *a)
             if (ocmi_session_not_read(s, a)) return 1;
         } else if (s->hold && s->next > s->own_from) { /* what is left was never taken */
             ocmi_session_number(s);
-        } else if (e->seq == s->next) {
-            if (ocmi_session_read_entry(s, e, now, a)) return 1;
-        } else if (s->next < s->first) {
-            if (ocmi_session_lose(s, a)) return 1;
-        } else {
+        } else if (s->next == s->have) {
             return 0;
+        } else if (e->seq == s->next) {
+            if (ocmi_session_read_entry(s, e, a)) return 1;
+        } else {
+            if (ocmi_session_lose(s, a)) return 1;
         }
     }
 }
@@ -3493,24 +3508,14 @@ OCM_API void ocm_session_leave(ocm_session *s)
     s->give_up = OCMI_NEVER;
 }
 
-/* Once all that came has been read: when the position is to be given next. What is missing is asked
-   for in a moment, since it may only have been overtaken; but at once if a status ends what was
-   sent since the last position: the server waits for that. A status that knows of nothing more
-   confirms the position, which is then given only to keep the membership. Whatever has no answer
-   is repeated. */
-static uint64_t ocmi_session_schedule(ocm_session *s, uint64_t now)
+/* When the position is repeated because nothing has answered, or given to keep the membership. */
+static uint64_t ocmi_session_repeat_at(const ocm_session *s)
 {
-    int missing = s->next <= s->newest;
-    int waits = s->status_came && !s->tries && s->ask_at != OCMI_NEVER && !s->early_count;
-    uint64_t at = waits ? now : now + OCMI_GAP_MS, step = 2 * s->rtt > 300 ? 2 * s->rtt : 300;
+    uint64_t step = 2 * s->rtt > 300 ? 2 * s->rtt : 300;
     unsigned i;
-    if (missing && (s->status_came || !s->tries) && at < s->ask_at) s->ask_at = at;
-    if (!missing && s->status_came && !s->said_count) s->tries = 0;
-    s->status_came = 0;
+    if (!s->said_count && !s->tries) return s->sent_at + s->keep;
     for (i = 1; i < s->tries && i < 4; i++) step *= 2;
-    if (step > 3000) step = 3000;
-    if (!s->said_count && !s->tries) step = s->keep;
-    return s->ask_at < s->sent_at + step ? s->ask_at : s->sent_at + step;
+    return s->sent_at + (step < 3000 ? step : 3000);
 }
 
 /* At level 1: the position, if it is to be given, and the messages not yet taken, oldest first, as
@@ -3523,7 +3528,7 @@ static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, ui
     uint64_t end = s->hold ? from : s->said_id + s->said_count;
     ocm_message m = ocmi_system(OCM_OP_LOG, OCM_HAS_SEQ);
     size_t head = o->len;
-    m.seq = s->next - 1;
+    m.seq = s->have - 1;
     if (position) ocmi_put_line(o, head, &m);
     for (id = from; id < end; id++) {
         const ocmi_said *said = ocmi_said_at(s, id);
@@ -3537,7 +3542,8 @@ static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, ui
     s->alone = id == from && id < end;
     if (!position) return;
     /* At 30 % loss half the questions about a gap get no answer: a second one follows soon. */
-    s->ask_at = s->next <= s->newest && !s->tries ? now + OCMI_GAP_MS : OCMI_NEVER;
+    s->ask_at = s->have <= s->newest && !s->tries ? now + OCMI_GAP_MS : OCMI_NEVER;
+    s->given = m.seq;
     if (timed_out && s->said_count && !s->tries) s->tries = 1; /* to say it, without a position */
     if (timed_out || !s->tries) s->tries++;
 }
@@ -3611,7 +3617,7 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
                                                     ? ocmi_name_view(&s->words)
                                                     : ocmi_none());
         }
-        if (ocmi_session_read(s, now, a)) return 1;
+        if (ocmi_session_read(s, a)) return 1;
         if (s->phase == OCMI_ENDING) return ocmi_session_ended(s, a);
         if (s->phase == OCMI_CHANGING) {
             ocmi_session_answer(s, now);
@@ -3642,10 +3648,11 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
             kind = s->health == OCM_SHOW_BACK ? OCM_SHOW_OUTAGE : OCM_SHOW_NO_UDP;
             ocmi_session_outage(s, kind, ocmi_none(), now);
         } else {
-            uint64_t timer = ocmi_session_schedule(s, now), last = s->said_id + s->said_count - 1;
+            uint64_t last = s->said_id + s->said_count - 1;
             int untaken = s->said_count && !s->hold && last > s->taken;
             int go = untaken && (s->alone || s->taken >= s->sent_id);
-            int position = go ? s->ask_at <= now : ocmi_is_time(a, timer, now);
+            int position = ocmi_is_time(a, s->ask_at, now);
+            if (!go && ocmi_is_time(a, ocmi_session_repeat_at(s), now)) position = 1;
             return go || position ? ocmi_session_speak(s, position, now, a) : 0;
         }
     }
