@@ -617,14 +617,14 @@ struct ocm_session {
     uint64_t next;       /* the entry to be read next */
     uint64_t have;       /* the entry that it waits for: those before have come, or are lost */
     uint64_t newest;     /* the newest entry that it knows of */
-    /* speaking: the outbox has the ids from said_id on, each at said_base + id modulo its size */
-    uint64_t said_base, said_id;
-    size_t said_count;
+    /* speaking: the outbox is a ring; the oldest message is at said_at and has the id said_id */
+    size_t said_at, said_count;
+    uint64_t said_id;
     uint64_t sent_id;    /* the last id that was sent */
+    uint64_t in_flight;  /* the last id in flight; not above `taken`: none is */
     uint64_t taken, taken_seq; /* the last id taken; its entry, if any, is not above taken_seq */
     uint64_t lost_id;    /* messages up to this id may be in entries that it will never see */
     int hold;            /* says nothing until the log is read up to own_from */
-    int alone;           /* the oldest message goes next: it did not fit beside the position */
     uint64_t unknown;    /* messages without a fate, at the end */
     /* the timer */
     uint64_t entered_at, sent_at; /* ms: the last answer; the last datagram */
@@ -633,7 +633,8 @@ struct ocm_session {
     uint64_t ask_at;     /* ms: to give the position because of what came or is missing */
     uint64_t keep;       /* ms of own silence after which the position is given */
     unsigned tries;      /* positions given since the last progress */
-    uint64_t rtt, rtt_at; /* ms; when a datagram was sent once that has no answer, or OCMI_NEVER */
+    uint64_t rtt;        /* ms: the last round trip */
+    int timed;           /* the last datagram said something new, and has no answer */
     /* bytes */
     ocmi_name words;     /* the server's: of the end, of an outage, of a refusal */
     uint64_t words_id;   /* the refused message that they are about */
@@ -3154,9 +3155,8 @@ OCM_API void ocm_session_connected(ocm_session *s, ocm_view ip, uint16_t port, u
 /* What is in the outbox was not taken, or not in this log: its ids begin with 1 again. */
 static void ocmi_session_number(ocm_session *s)
 {
-    s->said_base += s->said_id - 1;
     s->said_id = 1;
-    s->words_id = s->sent_id = s->taken = s->lost_id = 0;
+    s->words_id = s->sent_id = s->in_flight = s->taken = s->lost_id = 0;
     s->hold = 0;
 }
 
@@ -3190,8 +3190,8 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     s->may_create = s->op == OCM_CREATE || (same && s->may_create);
     s->keep = o->idle && o->idle < 75 ? o->idle * 1000 / 3 : 25000;
     ocmi_session_phase(s, OCMI_INSIDE);
-    s->rtt_at = s->refused_at = OCMI_NEVER;
-    s->removed = 0;
+    s->refused_at = OCMI_NEVER;
+    s->removed = s->timed = 0;
     s->tries = 0;
     s->ask_at = s->entered_at = now;
     s->deadline = now + OCMI_SILENT_MS;
@@ -3311,9 +3311,9 @@ static void ocmi_session_heard(ocm_session *s, const ocm_message *m, ocm_view js
     for (i = 0; i < OCM_REORDER; i++) early |= s->early[i].seq > s->have;
     if (status && !early && s->have - 1 > s->given) at = now;
     if (missing && (progress || status) && at < s->ask_at) s->ask_at = at;
-    if (s->rtt_at != OCMI_NEVER && s->taken >= s->sent_id) {
-        s->rtt = now - s->rtt_at;
-        s->rtt_at = OCMI_NEVER;
+    if (s->timed && s->taken >= s->in_flight) {
+        s->rtt = now - s->sent_at;
+        s->timed = 0;
     }
 }
 
@@ -3365,13 +3365,14 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
 
 static ocmi_said *ocmi_said_at(ocm_session *s, uint64_t id)
 {
-    return &s->said[(s->said_base + id) % OCM_OUTBOX];
+    return &s->said[(s->said_at + id - s->said_id) % OCM_OUTBOX];
 }
 
 /* The oldest message leaves the outbox. */
 static ocm_view ocmi_session_pop(ocm_session *s)
 {
-    const ocmi_said *m = ocmi_said_at(s, s->said_id);
+    const ocmi_said *m = &s->said[s->said_at];
+    s->said_at = (s->said_at + 1) % OCM_OUTBOX;
     s->said_id++;
     s->said_count--;
     s->give_up = OCMI_NEVER;
@@ -3519,17 +3520,21 @@ static uint64_t ocmi_session_repeat_at(const ocm_session *s)
 }
 
 /* At level 1: the position, if it is to be given, and the messages not yet taken, oldest first, as
-   many as fit. If not even the oldest fits beside the position, it goes alone, next. A round trip
-   is measured from what was sent once: nobody can tell which of two an answer is for. */
+   many as fit. If not even the oldest fits beside the position, then nothing is in flight, and it
+   goes next. A round trip is measured from what was sent once: nobody can tell which of two an
+   answer is for. */
 static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, uint64_t now)
 {
-    int timed_out = s->ask_at > now; /* nothing new asks for it: an answer is overdue */
-    uint64_t from = s->taken < s->said_id ? s->said_id : s->taken + 1, id;
-    uint64_t end = s->hold ? from : s->said_id + s->said_count;
+    int overdue = s->ask_at > now; /* nothing new asks for the position: an answer is missing */
+    uint64_t from = s->taken + 1, end = s->hold ? from : s->said_id + s->said_count, id;
     ocm_message m = ocmi_system(OCM_OP_LOG, OCM_HAS_SEQ);
     size_t head = o->len;
-    m.seq = s->have - 1;
-    if (position) ocmi_put_line(o, head, &m);
+    if (position) {
+        m.seq = s->given = s->have - 1;
+        ocmi_put_line(o, head, &m);
+        /* At 30 % loss half the questions about a gap get no answer: a second one follows soon. */
+        s->ask_at = s->have <= s->newest && !s->tries ? now + OCMI_GAP_MS : OCMI_NEVER;
+    }
     for (id = from; id < end; id++) {
         const ocmi_said *said = ocmi_said_at(s, id);
         m.has = OCM_HAS_TEXT | OCM_HAS_ID;
@@ -3537,15 +3542,12 @@ static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, ui
         m.id = id;
         if (!ocmi_put_line(o, head, &m)) break;
     }
-    s->rtt_at = (id > from ? from > s->sent_id : !s->tries) ? now : OCMI_NEVER;
-    if (id - 1 > s->sent_id) s->sent_id = id - 1;
-    s->alone = id == from && id < end;
+    s->timed = id > from ? from > s->sent_id : !s->tries;
+    if (id > s->sent_id + 1) s->sent_id = id - 1;
+    s->in_flight = id > from ? s->sent_id : s->taken;
     if (!position) return;
-    /* At 30 % loss half the questions about a gap get no answer: a second one follows soon. */
-    s->ask_at = s->have <= s->newest && !s->tries ? now + OCMI_GAP_MS : OCMI_NEVER;
-    s->given = m.seq;
-    if (timed_out && s->said_count && !s->tries) s->tries = 1; /* to say it, without a position */
-    if (timed_out || !s->tries) s->tries++;
+    if (overdue && s->said_count && !s->tries) s->tries = 1; /* to say it, without a position */
+    if (overdue || !s->tries) s->tries++;
 }
 
 /* A datagram: that it leaves, or what there is to say. */
@@ -3648,9 +3650,8 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
             kind = s->health == OCM_SHOW_BACK ? OCM_SHOW_OUTAGE : OCM_SHOW_NO_UDP;
             ocmi_session_outage(s, kind, ocmi_none(), now);
         } else {
-            uint64_t last = s->said_id + s->said_count - 1;
-            int untaken = s->said_count && !s->hold && last > s->taken;
-            int go = untaken && (s->alone || s->taken >= s->sent_id);
+            int untaken = !s->hold && s->taken + 1 < s->said_id + s->said_count;
+            int go = untaken && s->taken >= s->in_flight;
             int position = ocmi_is_time(a, s->ask_at, now);
             if (!go && ocmi_is_time(a, ocmi_session_repeat_at(s), now)) position = 1;
             return go || position ? ocmi_session_speak(s, position, now, a) : 0;
