@@ -605,7 +605,8 @@ struct ocm_session {
                             nothing has come by UDP */
     int leaving;         /* 1: its user wants to leave; one more for each datagram that says so */
     unsigned flips;      /* changes between joining and creating */
-    unsigned actions;    /* bit k: an action of kind k is to be handed out */
+    int connection;      /* its program has a TCP connection for it, or makes one */
+    unsigned shows;      /* bit k: an action of kind k is to be handed out */
     int status, end;
     uint64_t deadline;   /* ms: for what its phase waits for; inside: for a datagram, or never */
     uint64_t retry_wait; /* ms: the next pause before it connects again */
@@ -3029,15 +3030,10 @@ OCM_API void ocm_conn_close(ocm_conn *c, ocm_registry *g, uint64_t now)
    the state; ocm_session_next, at the end, shows the order of everything. */
 
 /* Phases. At its `deadline` a session that waits connects, an attempt by TCP (the second and third
-   phase) has failed, and inside there is an outage. */
+   phase) has failed, and inside there is an outage. When the answer is of another log, what is here
+   of the old one is read before that changes. */
 enum {
-    OCMI_WAITING,
-    OCMI_CONNECTING,
-    OCMI_ASKING,
-    OCMI_INSIDE,
-    OCMI_CHANGING, /* the answer is of another log; what is here of the old one is read first */
-    OCMI_ENDING,
-    OCMI_OVER
+    OCMI_WAITING, OCMI_CONNECTING, OCMI_ASKING, OCMI_INSIDE, OCMI_CHANGING, OCMI_ENDING, OCMI_OVER
 };
 
 #define OCMI_ANSWER_MS 5000u   /* for a connection, and then for an answer */
@@ -3070,14 +3066,6 @@ OCM_API int ocm_session_open(ocm_session *s, int want, ocm_view room, ocm_view n
     return 1;
 }
 
-static void ocmi_session_phase(ocm_session *s, int phase)
-{
-    if (s->phase == OCMI_CONNECTING || s->phase == OCMI_ASKING)
-        s->actions |= 1u << OCM_DO_DISCONNECT;
-    s->phase = phase;
-    s->request_len = 0;
-}
-
 static void ocmi_session_words(ocm_session *s, ocm_view words, uint64_t id)
 {
     int fit = words.len <= OCM_NAME_MAX && ocm_message_valid(words);
@@ -3095,7 +3083,7 @@ static void ocmi_session_have(ocm_session *s, uint64_t to)
 /* Nothing more comes: what is missing in the log is lost, and what is here is still shown. */
 static void ocmi_session_end(ocm_session *s, int end, int status, ocm_view words)
 {
-    ocmi_session_phase(s, OCMI_ENDING);
+    s->phase = OCMI_ENDING;
     s->end = end;
     s->status = status;
     ocmi_session_have(s, s->newest + 1);
@@ -3110,7 +3098,7 @@ static void ocmi_session_retry(ocm_session *s, uint64_t now)
         ocmi_session_end(s, end, 0, ocmi_none());
         return;
     }
-    ocmi_session_phase(s, OCMI_WAITING);
+    s->phase = OCMI_WAITING;
     s->deadline = now + s->retry_wait;
     s->retry_wait = s->retry_wait == 0 ? 1000 : 2 * s->retry_wait;
     if (s->retry_wait > 30000) s->retry_wait = 30000;
@@ -3122,7 +3110,7 @@ static void ocmi_session_outage(ocm_session *s, int kind, ocm_view words, uint64
 {
     if (s->health == OCM_SHOW_BACK || s->health < kind) {
         s->health = kind;
-        s->actions |= 1u << kind;
+        s->shows |= 1u << kind;
         ocmi_session_words(s, words, 0);
     }
     s->op = OCM_JOIN;
@@ -3131,19 +3119,11 @@ static void ocmi_session_outage(ocm_session *s, int kind, ocm_view words, uint64
 
 OCM_API void ocm_session_connected(ocm_session *s, ocm_view ip, uint16_t port, uint64_t now)
 {
-    ocm_request q;
+    ocm_view token = s->op == OCM_JOIN ? ocmi_name_view(&s->token) : ocmi_none();
+    ocm_request q = {s->op, OCM_DIALECT_JSON, ocmi_name_view(&s->room), ocmi_name_view(&s->name),
+                     ocmi_name_view(&s->password), token, ip, port, 1};
     int n;
     if (s->phase != OCMI_CONNECTING) return;
-    memset(&q, 0, sizeof q);
-    q.op = s->op;
-    q.dialect = OCM_DIALECT_JSON;
-    q.room = ocmi_name_view(&s->room);
-    q.name = ocmi_name_view(&s->name);
-    q.password = ocmi_name_view(&s->password);
-    q.ip = ip;
-    q.port = port;
-    q.level = 1;
-    if (s->op == OCM_JOIN) q.token = ocmi_name_view(&s->token);
     n = ocm_request_encode(s->out, sizeof s->out, &q);
     OCM_ASSERT(n > 0);
     s->request_len = (size_t)n;
@@ -3174,14 +3154,14 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     } else if (!first && s->phase != OCMI_CHANGING) {
         ocmi_session_have(s, s->newest + 1);
         s->taken = 0; /* what it has not read there is to be said again */
-        ocmi_session_phase(s, OCMI_CHANGING);
+        s->phase = OCMI_CHANGING;
         return;
     } else {
         s->entered = first ? seq : 0;
         s->next = s->have = s->entered > OCMI_PAST ? s->entered - OCMI_PAST + 1 : 1;
         s->newest = s->own_from = seq;
         ocmi_session_number(s);
-        if (first) s->actions |= 1u << OCM_SHOW_ENTERED;
+        if (first) s->shows |= 1u << OCM_SHOW_ENTERED;
     }
     ocmi_name_set(&s->token, o->token);
     s->log = o->log;
@@ -3189,7 +3169,7 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     s->status = s->op == OCM_CREATE ? 201 : 200;
     s->may_create = s->op == OCM_CREATE || (same && s->may_create);
     s->keep = o->idle && o->idle < 75 ? o->idle * 1000 / 3 : 25000;
-    ocmi_session_phase(s, OCMI_INSIDE);
+    s->phase = OCMI_INSIDE;
     s->refused_at = OCMI_NEVER;
     s->removed = s->timed = 0;
     s->tries = 0;
@@ -3210,7 +3190,7 @@ static void ocmi_session_refused(ocm_session *s, const ocm_outcome *o, uint64_t 
     if (s->may_create && o->status == (s->op == OCM_JOIN ? 404u : 409u) &&
         s->flips++ < OCMI_FLIPS) {
         s->op = s->op == OCM_JOIN ? OCM_CREATE : OCM_JOIN;
-        ocmi_session_phase(s, OCMI_WAITING);
+        s->phase = OCMI_WAITING;
         s->deadline = now;
     } else if (o->status == 400 || o->status == 401 || !s->token.len ||
                now - s->refused_at >= OCMI_RETRY_MS) {
@@ -3302,12 +3282,10 @@ static void ocmi_session_heard(ocm_session *s, const ocm_message *m, ocm_view js
     }
     if (!status) ocmi_session_store(s, m->seq, json);
     else if (m->first <= m->seq + 1) ocmi_session_have(s, m->first);
+    progress |= s->have > have;
     missing = s->have <= s->newest;
-    if (s->have > have) {
-        progress = 1;
-        if (!missing) s->ask_at = now + (status ? 0 : OCMI_TAIL_MS);
-    }
     if (progress || (status && !missing && !s->said_count)) s->tries = 0;
+    if (s->have > have && !missing) s->ask_at = now + (status ? 0 : OCMI_TAIL_MS);
     for (i = 0; i < OCM_REORDER; i++) early |= s->early[i].seq > s->have;
     if (status && !early && s->have - 1 > s->given) at = now;
     if (missing && (progress || status) && at < s->ask_at) s->ask_at = at;
@@ -3329,7 +3307,7 @@ static void ocmi_session_line(ocm_session *s, ocm_view json, uint64_t now)
         ocmi_session_store(s, s->have, json);
     } else if (operation == OCM_OP_NOTICE) {
         ocmi_session_words(s, m.text, m.id);
-        if (!m.id) s->actions |= 1u << OCM_SHOW_NOTICE;
+        if (!m.id) s->shows |= 1u << OCM_SHOW_NOTICE;
     } else if (good && (operation == OCM_OP_LOG || operation <= OCM_OP_LEFT)) {
         ocmi_session_heard(s, &m, json, operation == OCM_OP_LOG, now);
     }
@@ -3348,13 +3326,13 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
     if (whole ? !ocm_view_equal(d.token, ocmi_name_view(&s->token)) : s->level || (!zeros && !bare))
         return 0;
     s->deadline = OCMI_NEVER;
-    ocmi_session_phase(s, OCMI_INSIDE); /* if it was asking again: the server was only slow */
+    s->phase = OCMI_INSIDE; /* if it was asking again: the server was only slow */
     if (!s->level) ocmi_session_line(s, whole || zeros ? d.payload : ocmi_view(p, len), now);
     else while (s->phase == OCMI_INSIDE && ocmi_line_next(&d.payload, &line))
         ocmi_session_line(s, line, now);
     if (s->phase != OCMI_INSIDE) return 1;
     if (s->health != OCM_SHOW_NO_UDP || now - s->entered_at > OCMI_UNHEARD_MS) {
-        if (s->health && s->health != OCM_SHOW_BACK) s->actions |= 1u << OCM_SHOW_BACK;
+        if (s->health && s->health != OCM_SHOW_BACK) s->shows |= 1u << OCM_SHOW_BACK;
         s->health = OCM_SHOW_BACK;
         s->retry_wait = 0;
         s->refused_at = OCMI_NEVER;
@@ -3386,24 +3364,14 @@ static int ocmi_session_action(ocm_action *a, int kind, ocm_view text)
     return 1;
 }
 
-/* The oldest message was taken, and is not in the log up to where it would be: it was rejected,
-   unless it may be in entries that are lost. */
-static int ocmi_session_not_read(ocm_session *s, ocm_action *a)
-{
-    uint64_t id = s->said_id;
-    ocm_view text = ocmi_session_pop(s);
-    if (id <= s->lost_id) return 0;
-    if (id == s->words_id) a->why = ocmi_name_view(&s->words);
-    return ocmi_session_action(a, OCM_SHOW_REFUSED, text);
-}
-
 /* Entries are lost, up to the next that is here, and maybe messages with them (lost_id): what was
    taken counts as delivered. Nobody misses the past, or the notice that is not shown. */
 static int ocmi_session_lose(ocm_session *s, ocm_action *a)
 {
-    uint64_t from = s->next > s->entered ? s->next : s->entered + 1, to = s->next;
-    while (to < s->have && to - s->next < OCM_REORDER && s->early[to % OCM_REORDER].seq != to) to++;
-    if (to - s->next == OCM_REORDER) to = s->have; /* nothing is here */
+    uint64_t from = s->next > s->entered ? s->next : s->entered + 1, to = s->have;
+    size_t i;
+    for (i = 0; i < OCM_REORDER; i++)
+        if (s->early[i].seq > s->next && s->early[i].seq < to) to = s->early[i].seq;
     s->lost_id = s->sent_id;
     s->next = to;
     if (to > from && !s->leaving)
@@ -3429,47 +3397,50 @@ static int ocmi_session_decode(ocm_session *s, ocm_view json, ocm_message *m)
     return m->operation == OCM_OP_LEFT && m->username.len ? OCM_SHOW_LEFT : OCM_SHOW_NOTICE;
 }
 
-/* Reads the entry that is next; 0 if there is nothing to show. Its own one is a message's receipt,
-   and the messages before that one are not in the log. An entry that is older than its token may be
-   that of another member of its name: it is its own only while it holds back, and only word for
-   word. */
-static int ocmi_session_read_entry(ocm_session *s, ocmi_early *e, ocm_action *a)
-{
-    ocm_message m;
-    int kind = ocmi_session_decode(s, ocmi_view(e->json, e->len), &m);
-    int own = ocm_view_equal(m.sender, ocmi_name_view(&s->name));
-    int receipt = own && m.id >= s->said_id && m.id <= s->sent_id;
-    if (own && e->seq <= s->own_from) {
-        const ocmi_said *said = ocmi_said_at(s, m.id);
-        own = receipt && s->hold && ocm_view_equal(m.text, ocmi_view(said->text, said->len));
-        receipt = own;
-    }
-    if (receipt && m.id > s->said_id) return ocmi_session_not_read(s, a);
-    if (receipt) ocmi_session_pop(s);
-    e->seq = 0;
-    a->seq = s->next++;
-    if (!kind || a->seq == s->own_from) return 0; /* its user knows that it joined */
-    a->own = own;
-    a->past = a->seq < s->entered;
-    a->name = kind == OCM_SHOW_MESSAGE ? m.sender : m.username;
-    return ocmi_session_action(a, kind, m.text);
-}
-
-/* Reads on, up to something to show; 0 if there is nothing more. */
+/* Reads on, up to something to show; 0 if there is nothing more. Only here a message gets its fate.
+   Its own entry is its receipt, and passes those said before it; they are passed, too, when all is
+   read that was there when the server was known to have taken them. Whatever is passed was refused,
+   or was in entries that are lost. An entry that is older than its token may be that of another
+   member of its name: it is its own only while it holds back, and only word for word. */
 static int ocmi_session_read(ocm_session *s, ocm_action *a)
 {
     for (;;) {
         ocmi_early *e = &s->early[s->next % OCM_REORDER];
-        if (s->said_count && s->said_id <= s->taken && s->next > s->taken_seq) {
-            if (ocmi_session_not_read(s, a)) return 1;
-        } else if (s->hold && s->next > s->own_from) { /* what is left was never taken */
-            ocmi_session_number(s);
+        int here = e->seq == s->next, kind = 0, own = 0, receipt = 0;
+        uint64_t id = s->said_id, passed = s->next > s->taken_seq ? s->taken : 0;
+        ocm_message m;
+        if (here) {
+            kind = ocmi_session_decode(s, ocmi_view(e->json, e->len), &m);
+            own = ocm_view_equal(m.sender, ocmi_name_view(&s->name));
+            receipt = own && m.id >= id && m.id <= s->sent_id;
+        }
+        if (own && s->next <= s->own_from) {
+            const ocmi_said *said = ocmi_said_at(s, m.id);
+            receipt &= s->hold && ocm_view_equal(m.text, ocmi_view(said->text, said->len));
+            own = receipt;
+        }
+        if (receipt) passed = m.id - 1;
+        if (s->said_count && id <= passed) {
+            ocm_view text = ocmi_session_pop(s);
+            if (id <= s->lost_id) continue;
+            if (id == s->words_id) a->why = ocmi_name_view(&s->words);
+            return ocmi_session_action(a, OCM_SHOW_REFUSED, text);
+        }
+        if (s->hold && s->next > s->own_from) {
+            ocmi_session_number(s); /* what is left was never taken */
+        } else if (here) {
+            if (receipt) ocmi_session_pop(s);
+            e->seq = 0;
+            a->seq = s->next++;
+            if (!kind || a->seq == s->own_from) continue; /* its user knows that it joined */
+            a->own = own;
+            a->past = a->seq < s->entered;
+            a->name = kind == OCM_SHOW_MESSAGE ? m.sender : m.username;
+            return ocmi_session_action(a, kind, m.text);
         } else if (s->next == s->have) {
             return 0;
-        } else if (e->seq == s->next) {
-            if (ocmi_session_read_entry(s, e, a)) return 1;
-        } else {
-            if (ocmi_session_lose(s, a)) return 1;
+        } else if (ocmi_session_lose(s, a)) {
+            return 1;
         }
     }
 }
@@ -3578,9 +3549,26 @@ static int ocmi_session_speak(ocm_session *s, int position, uint64_t now, ocm_ac
     return ocmi_session_action(a, OCM_DO_SEND, ocmi_view(o.ptr, o.len));
 }
 
-/* The last actions: messages of which nobody knows whether they arrived, then the end. */
-static int ocmi_session_ended(ocm_session *s, ocm_action *a)
+/* What there is to tell, or to read; 0 if there is nothing. At the end these are messages of which
+   nobody knows whether they arrived, and the end itself. */
+static int ocmi_session_tell(ocm_session *s, ocm_action *a)
 {
+    int kind = 0;
+    if (s->connection && s->phase != OCMI_CONNECTING && s->phase != OCMI_ASKING) {
+        s->connection = 0;
+        return ocmi_session_action(a, OCM_DO_DISCONNECT, ocmi_none());
+    }
+    if (s->shows) {
+        while (!(s->shows >> kind & 1)) kind++;
+        s->shows &= s->shows - 1;
+        a->status = s->status;
+        a->seq = s->entered;
+        return ocmi_session_action(a, kind, kind == OCM_SHOW_OUTAGE || kind == OCM_SHOW_NOTICE
+                                                ? ocmi_name_view(&s->words)
+                                                : ocmi_none());
+    }
+    if (ocmi_session_read(s, a)) return 1;
+    if (s->phase != OCMI_ENDING) return 0;
     if (s->said_count) {
         s->unknown++;
         return ocmi_session_action(a, OCM_SHOW_UNKNOWN, ocmi_session_pop(s));
@@ -3610,17 +3598,7 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
         uint64_t leave_at;
         a->until = OCMI_NEVER;
         if (s->phase == OCMI_OVER) return 0;
-        if (s->actions) {
-            for (kind = 0; !(s->actions >> kind & 1); kind++) {}
-            s->actions &= s->actions - 1;
-            a->status = s->status;
-            a->seq = s->entered;
-            return ocmi_session_action(a, kind, kind == OCM_SHOW_OUTAGE || kind == OCM_SHOW_NOTICE
-                                                    ? ocmi_name_view(&s->words)
-                                                    : ocmi_none());
-        }
-        if (ocmi_session_read(s, a)) return 1;
-        if (s->phase == OCMI_ENDING) return ocmi_session_ended(s, a);
+        if (ocmi_session_tell(s, a)) return 1;
         if (s->phase == OCMI_CHANGING) {
             ocmi_session_answer(s, now);
             continue;
@@ -3632,7 +3610,7 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
             ocmi_session_end(s, OCM_END_UNCONFIRMED, 0, ocmi_none());
         } else if (s->leaving > 1) {
             return 0;
-        } else if (s->request_len) {
+        } else if (s->phase == OCMI_ASKING && s->request_len) {
             ocm_view request = ocmi_view(s->out, s->request_len);
             s->request_len = 0;
             return ocmi_session_action(a, OCM_DO_REQUEST, request);
@@ -3640,6 +3618,7 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
             if (!ocmi_is_time(a, s->deadline, now)) return 0;
             if (s->phase == OCMI_WAITING) {
                 s->phase = OCMI_CONNECTING;
+                s->connection = 1;
                 s->deadline = now + OCMI_ANSWER_MS;
                 return ocmi_session_action(a, OCM_DO_CONNECT, ocmi_none());
             }
