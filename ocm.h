@@ -3090,18 +3090,32 @@ static void ocmi_session_end(ocm_session *s, int end, int status, ocm_view words
     ocmi_session_words(s, words, 0);
 }
 
-/* Connects again, after 0, 1, 2, 4 ... 30 s; but the first attempt is not repeated. */
-static void ocmi_session_retry(ocm_session *s, uint64_t now)
+/* What follows an outage, or an attempt by TCP that failed (status 0) or was refused. A refusal may
+   mean that it tries the other way at once, but only a few times, because nothing paces that. The
+   first attempt is not repeated; to come back it tries after 0, 1, 2, 4 ... 30 s. */
+static void ocmi_session_retry(ocm_session *s, uint64_t status, ocm_view words, uint64_t now)
 {
-    int end = s->phase == OCMI_CONNECTING ? OCM_END_NO_SERVER : OCM_END_NO_ANSWER;
-    if (!s->token.len) {
-        ocmi_session_end(s, end, 0, ocmi_none());
-        return;
-    }
+    int end = status == 401 ? OCM_END_PASSWORD
+              : status == 404 ? OCM_END_NO_ROOM
+              : status == 503 ? OCM_END_FULL
+              : status == 409 ? (s->op == OCM_CREATE ? OCM_END_ROOM_EXISTS : OCM_END_NAME_TAKEN)
+              : status ? OCM_END_REFUSED
+              : s->phase == OCMI_CONNECTING ? OCM_END_NO_SERVER : OCM_END_NO_ANSWER;
+    uint64_t other_way = s->op == OCM_JOIN ? 404 : 409;
     s->phase = OCMI_WAITING;
-    s->deadline = now + s->retry_wait;
-    s->retry_wait = s->retry_wait == 0 ? 1000 : 2 * s->retry_wait;
-    if (s->retry_wait > 30000) s->retry_wait = 30000;
+    if (status && s->refused_at == OCMI_NEVER) s->refused_at = now;
+    if (s->may_create && status == other_way && s->flips++ < OCMI_FLIPS) {
+        s->op = s->op == OCM_JOIN ? OCM_CREATE : OCM_JOIN;
+        s->deadline = now;
+    } else if (!s->token.len || status == 400 || status == 401 ||
+               (status && now - s->refused_at >= OCMI_RETRY_MS)) {
+        ocmi_session_end(s, end, (int)status, words);
+    } else {
+        if (status) s->op = OCM_JOIN;
+        s->deadline = now + s->retry_wait;
+        s->retry_wait = s->retry_wait == 0 ? 1000 : 2 * s->retry_wait;
+        if (s->retry_wait > 30000) s->retry_wait = 30000;
+    }
 }
 
 /* The server is silent, or has removed us, or (worse) nothing comes by UDP. The user is told when
@@ -3114,7 +3128,7 @@ static void ocmi_session_outage(ocm_session *s, int kind, ocm_view words, uint64
         ocmi_session_words(s, words, 0);
     }
     s->op = OCM_JOIN;
-    ocmi_session_retry(s, now);
+    ocmi_session_retry(s, 0, ocmi_none(), now);
 }
 
 OCM_API void ocm_session_connected(ocm_session *s, ocm_view ip, uint16_t port, uint64_t now)
@@ -3177,30 +3191,6 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     s->deadline = now + OCMI_SILENT_MS;
 }
 
-/* A refusal means another try in the other way, a later one, or the end. In the other way there are
-   few, because nothing paces them. */
-static void ocmi_session_refused(ocm_session *s, const ocm_outcome *o, uint64_t now)
-{
-    int end = o->status == 401 ? OCM_END_PASSWORD
-              : o->status == 404 ? OCM_END_NO_ROOM
-              : o->status == 503 ? OCM_END_FULL
-              : o->status != 409 ? OCM_END_REFUSED
-              : s->op == OCM_CREATE ? OCM_END_ROOM_EXISTS : OCM_END_NAME_TAKEN;
-    if (s->refused_at == OCMI_NEVER) s->refused_at = now;
-    if (s->may_create && o->status == (s->op == OCM_JOIN ? 404u : 409u) &&
-        s->flips++ < OCMI_FLIPS) {
-        s->op = s->op == OCM_JOIN ? OCM_CREATE : OCM_JOIN;
-        s->phase = OCMI_WAITING;
-        s->deadline = now;
-    } else if (o->status == 400 || o->status == 401 || !s->token.len ||
-               now - s->refused_at >= OCMI_RETRY_MS) {
-        ocmi_session_end(s, end, (int)o->status, o->why);
-    } else {
-        s->op = OCM_JOIN;
-        ocmi_session_retry(s, now);
-    }
-}
-
 /* Looks at what came by TCP, if the whole answer is there. */
 static void ocmi_session_answer(ocm_session *s, uint64_t now)
 {
@@ -3214,16 +3204,16 @@ static void ocmi_session_answer(ocm_session *s, uint64_t now)
     if (n == 0) return;
     if (n < 0 || f.state != OCM_STATE_COMPLETE || ocm_outcome_decode(&f, s->scratch, &o) < 0 ||
         (s->token.len && o.token.len > s->token.len && o.token.len > OCM_TOKEN_LEN))
-        ocmi_session_retry(s, now); /* beside a longer token, what was said might not fit */
+        ocmi_session_retry(s, 0, ocmi_none(), now); /* what was said fits beside no longer token */
     else if (o.status < 300) ocmi_session_entered(s, &o, now);
-    else ocmi_session_refused(s, &o, now);
+    else ocmi_session_retry(s, o.status, o.why, now);
 }
 
 OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, uint64_t now)
 {
     int ended = len == 0 || len > sizeof s->in - s->in_len;
     if (ended && (s->phase == OCMI_CONNECTING || s->phase == OCMI_ASKING))
-        ocmi_session_retry(s, now);
+        ocmi_session_retry(s, 0, ocmi_none(), now);
     if (s->phase != OCMI_ASKING) return;
     memcpy(s->in + s->in_len, p, len);
     s->in_len += len;
@@ -3239,18 +3229,17 @@ OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, 
 /* Operation 3. At level 1 some reasons are no fault of the user: then it comes back. */
 static void ocmi_session_removed(ocm_session *s, const ocm_message *m, uint64_t now)
 {
-    int host = ocm_view_equal(m->reason, ocm_text("host"));
-    int timeout = ocm_view_equal(m->reason, ocm_text("timeout"));
-    int unheard = timeout && now - s->entered_at <= OCMI_UNHEARD_MS;
-    if (s->level && !s->leaving &&
-        (timeout || ocm_view_equal(m->reason, ocm_text("unreachable")) ||
-         ocm_view_equal(m->reason, ocm_text("stopping")))) {
-        s->removed = 1;
-        ocmi_session_outage(s, unheard ? OCM_SHOW_NO_UDP : OCM_SHOW_OUTAGE, m->text, now);
+    int reason = OCM_REASON_STOPPING, end, unheard;
+    while (reason && !ocm_view_equal(m->reason, ocm_text(ocmi_reasons[reason].key))) reason--;
+    end = s->leaving > 1 ? OCM_END_LEFT
+          : reason == OCM_REASON_HOST ? OCM_END_HOST : OCM_END_REMOVED;
+    unheard = reason == OCM_REASON_TIMEOUT && now - s->entered_at <= OCMI_UNHEARD_MS;
+    if (!s->level || s->leaving || reason < OCM_REASON_TIMEOUT) {
+        ocmi_session_end(s, end, 0, m->text);
         return;
     }
-    ocmi_session_end(s, s->leaving > 1 ? OCM_END_LEFT : host ? OCM_END_HOST : OCM_END_REMOVED, 0,
-                     m->text);
+    s->removed = 1;
+    ocmi_session_outage(s, unheard ? OCM_SHOW_NO_UDP : OCM_SHOW_OUTAGE, m->text, now);
 }
 
 /* Into the reorder buffer, if there is a place for it. */
@@ -3594,7 +3583,7 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
     OCM_ASSERT(s != NULL && a != NULL);
     memset(a, 0, sizeof *a);
     for (;;) {
-        int kind, inside = s->phase == OCMI_INSIDE;
+        int inside = s->phase == OCMI_INSIDE;
         uint64_t leave_at;
         a->until = OCMI_NEVER;
         if (s->phase == OCMI_OVER) return 0;
@@ -3622,11 +3611,11 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
                 s->deadline = now + OCMI_ANSWER_MS;
                 return ocmi_session_action(a, OCM_DO_CONNECT, ocmi_none());
             }
-            ocmi_session_retry(s, now);
+            ocmi_session_retry(s, 0, ocmi_none(), now);
         } else if (!s->level) {
             return s->said_count ? ocmi_session_speak(s, 0, now, a) : 0;
         } else if (!s->leaving && ocmi_is_time(a, s->deadline, now)) {
-            kind = s->health == OCM_SHOW_BACK ? OCM_SHOW_OUTAGE : OCM_SHOW_NO_UDP;
+            int kind = s->health == OCM_SHOW_BACK ? OCM_SHOW_OUTAGE : OCM_SHOW_NO_UDP;
             ocmi_session_outage(s, kind, ocmi_none(), now);
         } else {
             int untaken = !s->hold && s->taken + 1 < s->said_id + s->said_count;
