@@ -3120,8 +3120,9 @@ static void ocmi_session_retry(ocm_session *s, uint64_t status, ocm_view words, 
 
 /* The server is silent, or has removed us, or (worse) nothing comes by UDP. The user is told when
    it begins and when it gets worse, not at each attempt to come back. */
-static void ocmi_session_outage(ocm_session *s, int kind, ocm_view words, uint64_t now)
+static void ocmi_session_outage(ocm_session *s, int no_udp, ocm_view words, uint64_t now)
 {
+    int kind = no_udp ? OCM_SHOW_NO_UDP : OCM_SHOW_OUTAGE;
     if (s->health == OCM_SHOW_BACK || s->health < kind) {
         s->health = kind;
         s->shows |= 1u << kind;
@@ -3231,15 +3232,14 @@ static void ocmi_session_removed(ocm_session *s, const ocm_message *m, uint64_t 
 {
     int reason = OCM_REASON_STOPPING, end, unheard;
     while (reason && !ocm_view_equal(m->reason, ocm_text(ocmi_reasons[reason].key))) reason--;
-    end = s->leaving > 1 ? OCM_END_LEFT
-          : reason == OCM_REASON_HOST ? OCM_END_HOST : OCM_END_REMOVED;
+    end = reason == OCM_REASON_HOST ? OCM_END_HOST : OCM_END_REMOVED;
     unheard = reason == OCM_REASON_TIMEOUT && now - s->entered_at <= OCMI_UNHEARD_MS;
-    if (!s->level || s->leaving || reason < OCM_REASON_TIMEOUT) {
-        ocmi_session_end(s, end, 0, m->text);
-        return;
+    if (s->level && !s->leaving && reason >= OCM_REASON_TIMEOUT) {
+        s->removed = 1;
+        ocmi_session_outage(s, unheard, m->text, now);
+    } else {
+        ocmi_session_end(s, s->leaving > 1 ? OCM_END_LEFT : end, 0, m->text);
     }
-    s->removed = 1;
-    ocmi_session_outage(s, unheard ? OCM_SHOW_NO_UDP : OCM_SHOW_OUTAGE, m->text, now);
 }
 
 /* Into the reorder buffer, if there is a place for it. */
@@ -3615,8 +3615,7 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
         } else if (!s->level) {
             return s->said_count ? ocmi_session_speak(s, 0, now, a) : 0;
         } else if (!s->leaving && ocmi_is_time(a, s->deadline, now)) {
-            int kind = s->health == OCM_SHOW_BACK ? OCM_SHOW_OUTAGE : OCM_SHOW_NO_UDP;
-            ocmi_session_outage(s, kind, ocmi_none(), now);
+            ocmi_session_outage(s, s->health != OCM_SHOW_BACK, ocmi_none(), now);
         } else {
             int untaken = !s->hold && s->taken + 1 < s->said_id + s->said_count;
             int go = untaken && s->taken >= s->in_flight;
