@@ -601,44 +601,45 @@ struct ocm_session {
     int phase, op, level;
     int may_create;      /* if there is no such room: it was the host, or its user asked for that */
     int removed;         /* the server said so: what comes late with its token is no sign of life */
-    int health;          /* the last that held of OCM_SHOW_OUTAGE, _NO_UDP and _BACK; 0: so far,
-                            nothing has come by UDP */
+    int health;          /* OCM_SHOW_OUTAGE, _NO_UDP or _BACK, whichever was last the case; 0 until
+                            the first datagram comes */
     int leaving;         /* 1: its user wants to leave; one more for each datagram that says so */
     unsigned flips;      /* changes between joining and creating */
-    int connection;      /* its program has a TCP connection for it, or makes one */
-    unsigned shows;      /* bit k: an action of kind k is to be handed out */
+    int connection;      /* its program was told to connect, and not yet to disconnect */
+    unsigned shows;      /* bit k: its user is to be told of OCM_SHOW_... k */
     int status, end;
-    uint64_t deadline;   /* ms: for what its phase waits for; inside: for a datagram, or never */
+    uint64_t deadline;   /* ms: how long its phase waits; inside: for a datagram, or OCMI_NEVER */
     uint64_t retry_wait; /* ms: the next pause before it connects again */
     uint64_t refused_at; /* ms: the first refusal to come back, or OCMI_NEVER */
     /* reading */
     uint64_t log;        /* which log it is; 0: not told */
     uint64_t entered;    /* seq of the first answer: entries below it are past; 0 on another log */
     uint64_t own_from;   /* seq of the answer that gave it its present token */
-    uint64_t next;       /* the entry to be read next */
-    uint64_t have;       /* the entry that it waits for: those before have come, or are lost */
+    uint64_t next;       /* the entry to be read next: it was told of all before */
+    uint64_t have;       /* the entry that it waits for: all before have come, or are lost */
     uint64_t newest;     /* the newest entry that it knows of */
-    /* speaking: the outbox is a ring; the oldest message is at said_at and has the id said_id */
+    /* speaking: the outbox is a ring; its oldest message is at said_at, and has the id said_id */
     size_t said_at, said_count;
     uint64_t said_id;
-    uint64_t sent_id;    /* the last id that was sent */
-    uint64_t in_flight;  /* the last id in flight; not above `taken`: none is */
-    uint64_t taken, taken_seq; /* the last id taken; its entry, if any, is not above taken_seq */
+    uint64_t taken;      /* the last id that the server is known to have taken */
+    uint64_t in_flight;  /* the last id in flight; if it is taken, nothing is */
+    uint64_t sent_id;    /* the last id ever sent */
+    uint64_t taken_seq;  /* the entry of message `taken` is not above this one, if it has one */
     uint64_t lost_id;    /* messages up to this id may be in entries that it will never see */
     int hold;            /* says nothing until the log is read up to own_from */
     uint64_t unknown;    /* messages without a fate, at the end */
     /* the timer */
     uint64_t entered_at, sent_at; /* ms: the last answer; the last datagram */
     uint64_t give_up;    /* ms: to leave without waiting for fates; OCMI_NEVER: to be set */
-    uint64_t given;      /* the last position given */
-    uint64_t ask_at;     /* ms: to give the position because of what came or is missing */
-    uint64_t keep;       /* ms of own silence after which the position is given */
-    unsigned tries;      /* positions given since the last progress */
+    uint64_t given;      /* the position last given: `have`, at that time, without 1 */
+    uint64_t ask_at;     /* ms: to give it because of what came or is missing, or OCMI_NEVER */
+    uint64_t keep;       /* ms of own silence after which it is given anyway */
+    unsigned tries;      /* times that it was given since progress, or a status that confirmed it */
     uint64_t rtt;        /* ms: the last round trip */
-    int timed;           /* the last datagram said something new, and has no answer */
+    int timed;           /* what went at sent_at was new, and has no answer: a round trip begins */
     /* bytes */
     ocmi_name words;     /* the server's: of the end, of an outage, of a refusal */
-    uint64_t words_id;   /* the refused message that they are about */
+    uint64_t words_id;   /* the message that they say was refused, or 0 */
     size_t in_len, request_len;
     uint8_t in[OCM_FRAME_MAX], out[OCM_FRAME_MAX], scratch[OCM_FRAME_MAX];
     ocmi_said said[OCM_OUTBOX];
@@ -3030,8 +3031,7 @@ OCM_API void ocm_conn_close(ocm_conn *c, ocm_registry *g, uint64_t now)
    the state; ocm_session_next, at the end, shows the order of everything. */
 
 /* Phases. At its `deadline` a session that waits connects, an attempt by TCP (the second and third
-   phase) has failed, and inside there is an outage. When the answer is of another log, what is here
-   of the old one is read before that changes. */
+   phase) has failed, and inside there is an outage. */
 enum {
     OCMI_WAITING, OCMI_CONNECTING, OCMI_ASKING, OCMI_INSIDE, OCMI_CHANGING, OCMI_ENDING, OCMI_OVER
 };
@@ -3156,16 +3156,19 @@ static void ocmi_session_number(ocm_session *s)
 }
 
 /* The answer makes it a member. On the same log it reads on from where it was; with a new token it
-   sends nothing until it has read as far as its own notice: its messages may be in that part. On
-   another log nothing is past, since the session is older than that. */
+   says nothing until it has read as far as its own notice: its messages may be in that part. If it
+   is another log, what is here of the old one is read first, and then the answer is looked at again
+   (OCMI_CHANGING). Of such a log nothing is past: the session is older than that. */
 static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t now)
 {
     int first = s->token.len == 0, same = ocm_view_equal(o->token, ocmi_name_view(&s->token));
     uint64_t seq = o->level ? o->seq : 0;
     if (!first && o->level && (same || o->log == s->log)) {
-        if (!same) s->own_from = seq;
-        if (!same) s->hold = 1;
         if (seq > s->newest) s->newest = seq;
+        if (!same) {
+            s->own_from = seq;
+            s->hold = 1;
+        }
     } else if (!first && s->phase != OCMI_CHANGING) {
         ocmi_session_have(s, s->newest + 1);
         s->taken = 0; /* what it has not read there is to be said again */
@@ -3192,7 +3195,7 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     s->deadline = now + OCMI_SILENT_MS;
 }
 
-/* Looks at what came by TCP, if the whole answer is there. */
+/* Looks at what came by TCP, once the whole answer is there. */
 static void ocmi_session_answer(ocm_session *s, uint64_t now)
 {
     size_t used = 0;
@@ -3223,9 +3226,10 @@ OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, 
 
 /* ==== 7. Session: hearing ===================================================================
 
-   Entries wait in the reorder buffer, each at its seq modulo its size, until all before them have
-   been read. They are read in one place, ocmi_session_read, in the order of seq: there it is
-   decided what became of a message. */
+   A datagram is heard when it comes, and read when the program asks what to do. Hearing files its
+   entries in the reorder buffer, each at its seq modulo the buffer's size, moves `have`, and sets
+   the timer. Reading follows with `next`, in the order of seq, and decides what became of a
+   message. */
 
 /* Operation 3. At level 1 some reasons are no fault of the user: then it comes back. */
 static void ocmi_session_removed(ocm_session *s, const ocm_message *m, uint64_t now)
@@ -3250,17 +3254,21 @@ static void ocmi_session_store(ocm_session *s, uint64_t seq, ocm_view json)
     e->seq = seq;
     e->len = (uint16_t)json.len;
     memcpy(e->json, json.ptr, json.len);
-    ocmi_session_have(s, 0);
+    ocmi_session_have(s, s->have);
 }
 
-/* An entry or a status. This is where progress is noticed: the entry that it waits for, a new gap,
-   or a message that was taken (its own entry shows that, early or not: what was said after it need
-   not wait for the entries in between). Progress starts the timer over. */
+/* An entry or a status. Progress is noticed here: the entry that it waits for has come, or a gap is
+   new, or a message was taken (its own entry shows that, early or not: what was said after it need
+   not wait for those in between). Progress starts the timer over, and so does a status that knows
+   of nothing more: it confirms the position. What is missing is asked for in a moment, since it may
+   only have been overtaken; but at once if a status ends what was sent since the last position: the
+   server waits for that. */
 static void ocmi_session_heard(ocm_session *s, const ocm_message *m, ocm_view json, int status,
                                uint64_t now)
 {
     int own = m->seq > s->own_from && ocm_view_equal(m->sender, ocmi_name_view(&s->name));
-    int progress = m->seq > s->newest + (status ? 0 : 1), early = 0, missing;
+    int progress = m->seq > s->newest + (status ? 0 : 1); /* one before it is missing */
+    int missing, early = 0;
     uint64_t have = s->have, at = now + OCMI_GAP_MS;
     size_t i;
     if (m->seq > s->newest) s->newest = m->seq;
@@ -3274,7 +3282,8 @@ static void ocmi_session_heard(ocm_session *s, const ocm_message *m, ocm_view js
     progress |= s->have > have;
     missing = s->have <= s->newest;
     if (progress || (status && !missing && !s->said_count)) s->tries = 0;
-    if (s->have > have && !missing) s->ask_at = now + (status ? 0 : OCMI_TAIL_MS);
+    if (s->have > have && !missing) /* by a status it moves if something is lost */
+        s->ask_at = status ? now : now + OCMI_TAIL_MS;
     for (i = 0; i < OCM_REORDER; i++) early |= s->early[i].seq > s->have;
     if (status && !early && s->have - 1 > s->given) at = now;
     if (missing && (progress || status) && at < s->ask_at) s->ask_at = at;
