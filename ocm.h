@@ -634,7 +634,7 @@ struct ocm_session {
     uint64_t given;      /* the position last given: `have`, at that time, without 1 */
     uint64_t ask_at;     /* ms: to give it because of what came or is missing, or OCMI_NEVER */
     uint64_t keep;       /* ms of own silence after which it is given anyway */
-    unsigned tries;      /* times that it was given since progress, or a status that confirmed it */
+    int tries;           /* times that it was given since progress, or a status that confirmed it */
     uint64_t rtt;        /* ms: the last round trip */
     int timed;           /* what went at sent_at was new, and has no answer: a round trip begins */
     /* bytes */
@@ -3189,8 +3189,7 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     s->keep = o->idle && o->idle < 75 ? o->idle * 1000 / 3 : 25000;
     s->phase = OCMI_INSIDE;
     s->refused_at = OCMI_NEVER;
-    s->removed = s->timed = 0;
-    s->tries = 0;
+    s->removed = s->timed = s->tries = 0;
     s->ask_at = s->entered_at = now;
     s->deadline = now + OCMI_SILENT_MS;
 }
@@ -3328,8 +3327,8 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
     if (!s->level) ocmi_session_line(s, whole || zeros ? d.payload : ocmi_view(p, len), now);
     else while (s->phase == OCMI_INSIDE && ocmi_line_next(&d.payload, &line))
         ocmi_session_line(s, line, now);
-    if (s->phase != OCMI_INSIDE) return 1;
-    if (s->health != OCM_SHOW_NO_UDP || now - s->entered_at > OCMI_UNHEARD_MS) {
+    if (s->phase == OCMI_INSIDE &&
+        (s->health != OCM_SHOW_NO_UDP || now - s->entered_at > OCMI_UNHEARD_MS)) {
         if (s->health && s->health != OCM_SHOW_BACK) s->shows |= 1u << OCM_SHOW_BACK;
         s->health = OCM_SHOW_BACK;
         s->retry_wait = 0;
@@ -3482,7 +3481,7 @@ OCM_API void ocm_session_leave(ocm_session *s)
 static uint64_t ocmi_session_repeat_at(const ocm_session *s)
 {
     uint64_t step = 2 * s->rtt > 300 ? 2 * s->rtt : 300;
-    unsigned i;
+    int i;
     if (!s->said_count && !s->tries) return s->sent_at + s->keep;
     for (i = 1; i < s->tries && i < 4; i++) step *= 2;
     return s->sent_at + (step < 3000 ? step : 3000);
@@ -3515,7 +3514,7 @@ static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, ui
     if (id > s->sent_id + 1) s->sent_id = id - 1;
     s->in_flight = id > from ? s->sent_id : s->taken;
     if (!position) return;
-    if (overdue && s->said_count && !s->tries) s->tries = 1; /* to say it, without a position */
+    if (overdue && s->said_count && !s->tries) s->tries = 1; /* to say it was the first try */
     if (overdue || !s->tries) s->tries++;
 }
 
@@ -3597,13 +3596,11 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
         a->until = OCMI_NEVER;
         if (s->phase == OCMI_OVER) return 0;
         if (ocmi_session_tell(s, a)) return 1;
-        if (s->phase == OCMI_CHANGING) {
-            ocmi_session_answer(s, now);
-            continue;
-        }
         if (s->give_up == OCMI_NEVER) s->give_up = now + OCMI_SILENT_MS;
         leave_at = s->leaving > 1 ? s->sent_at + OCMI_LEAVE_MS : s->said_count ? s->give_up : 0;
-        if (s->leaving && s->token.len && ocmi_is_time(a, leave_at, now)) {
+        if (s->phase == OCMI_CHANGING) {
+            ocmi_session_answer(s, now);
+        } else if (s->leaving && s->token.len && ocmi_is_time(a, leave_at, now)) {
             if (inside && s->leaving++ < 4) return ocmi_session_speak(s, 0, now, a);
             ocmi_session_end(s, OCM_END_UNCONFIRMED, 0, ocmi_none());
         } else if (s->leaving > 1) {
