@@ -4716,14 +4716,6 @@ static size_t run_receive_udp(int fd, uint8_t *p, size_t cap, unsigned *port)
     return n > 0 ? (size_t)n : 0;
 }
 
-/* A frame in one piece, since some servers read only once. */
-static void run_send_frame(int fd, int op, int state, const char *room, const char *payload)
-{
-    static uint8_t out[OCM_FRAME_MAX];
-    int len = ocm_frame_encode(out, sizeof out, op, state, ocm_text(room), ocm_text(payload));
-    CHECK(send(fd, out, (size_t)len, 0) == len);
-}
-
 /* ---- The programs: conversations as text ---- */
 
 /* A step is "wait MS", "set NAME VALUE" for the environment, or the letter of a program, a sign,
@@ -4742,8 +4734,8 @@ static void run_send_frame(int fd, int op, int state, const char *room, const ch
    ^  has written this to its terminal, after the last such thing, escape sequences and all
    .  its input ends, and it ends with that status         ?  it ends with that status
    *  it gets that signal
-   In words, {s} stands for TCP:UDP of server s, {S} for its UDP port alone, {9x} for nine x. A
-   server that listens on several pairs of ports is s, t, u. */
+   In words, {s} stands for TCP:UDP of server s, {S} for its UDP port alone, {9x} for nine x, ` for
+   "; after : a * for anything. A server that listens on several pairs of ports is s, t, u. */
 static struct { run_program *p; char ports[16]; } run_cast[128]; /* ports: TCP:UDP */
 static int run_home; /* the server to which clients go: the last that was started */
 
@@ -4763,7 +4755,7 @@ static const char *run_expand(const char *from)
             const char *ports = run_cast[who].ports;
             n += (size_t)sprintf(out + n, "%s", who == from[1] ? ports : strchr(ports, ':') + 1);
             from += 2;
-        } else out[n++] = *from;
+        } else out[n++] = *from == '`' ? '"' : *from;
     }
     out[n] = 0;
     return out;
@@ -4856,7 +4848,7 @@ static void run_step(const char *step)
         CHECK(run_sees(p, sign, line));
     } else if (sign == ':' && *words) {
         n = p->heard;
-        good = run_sees(p, '<', "\n") && strncmp(p->text[RUN_OUT] + n, line, strlen(line)) == 0;
+        good = run_sees(p, '<', "\n") && reg_like(p->text[RUN_OUT] + n, p->heard - n, line);
         if (!CHECK(good)) printf("but it is: %s\n", p->text[RUN_OUT] + n);
     } else if (sign == ':') {
         CHECK(p->heard == p->len[RUN_OUT]);
@@ -4906,8 +4898,6 @@ static run_program *run_server(const char *options)
 
 /* ---- The programs: roles, which this program plays as a process of its own ---- */
 
-static int run_role_fd[2] = {-1, -1}; /* what it listens to, beside its stdin */
-
 static int run_ready(int fd)
 {
     struct pollfd p = {0, POLLIN, 0};
@@ -4915,250 +4905,146 @@ static int run_ready(int fd)
     return poll(&p, 1, 0) > 0;
 }
 
-/* Which of the words it is. */
-static int run_which(const char *word, const char *const *words)
-{
-    int i = 0;
-    while (words[i] && strcmp(words[i], word) != 0) i++;
-    return i;
-}
-
-/* ---- The programs: other people's clients ---- */
-
+/* "peer" is a server of other people, "peer TCP:UDP" a client of theirs. It knows no dialect: the
+   script has each of its words, and is told what comes, a line each:
+       2 0 lobby|alice        a frame: op, state, room, payload
+       @lobby $|hi            a datagram: room, token, payload; of two zero bytes: "@ |hi"
+       hi                     a datagram that is none of these
+       end, reset             of the connection
+   and what it is to send is written in the same way. $ is the token of the last success. "end" shuts
+   its side of the connection, "reset" will break it when the next frame comes. */
 static struct {
-    int dialect, tcp, udp;
-    unsigned server[2]; /* its ports */
-    char room[100], name[100], token[OCM_TOKEN_MAX + 1];
-} member;
+    int tcp, listener, in, out, breaks; /* in, out: datagrams come there, and leave from there */
+    unsigned port;                      /* to which they go */
+    char token[OCM_TOKEN_MAX + 1];
+} peer = {-1, -1, -1, -1, 0, 0, "$"};
 
-/* Team A's client and the text client take UDP at the port of the TCP connection. */
-static void run_member_connect(void)
+/* A client takes datagrams at the port of its connection. A server sends them from a port at which
+   it takes none, as team D's does. */
+static void run_peer_open(char **words)
 {
-    int tries, any = member.dialect == OCM_DIALECT_JSON;
-    for (tries = 0; tries == 0 || (member.udp < 0 && tries < 20); tries++) {
-        member.tcp = run_connect(member.server[0]);
-        if (member.udp < 0) member.udp = run_bind(SOCK_DGRAM, any ? 0 : run_port_of(member.tcp));
+    unsigned tcp;
+    if (words[1] && sscanf(words[1], "%u:%u", &tcp, &peer.port) == 2) {
+        do peer.tcp = run_connect(tcp); /* somebody may have that port */
+        while ((peer.out = peer.in = run_bind(SOCK_DGRAM, run_port_of(peer.tcp))) < 0);
+        return;
     }
+    peer.listener = run_bind(SOCK_STREAM, 0);
+    peer.in = run_bind(SOCK_DGRAM, 0);
+    peer.out = run_bind(SOCK_DGRAM, 0);
+    listen(peer.listener, 8);
+    printf("listening on 127.0.0.1/%u:%u\n", run_port_of(peer.listener), run_port_of(peer.in));
 }
 
-/* "member DIALECT TCP:UDP". It is connected before it asks. */
-static void run_member_open(char **words)
+static void run_peer_hear(void)
 {
-    static const char *const dialects[] = {"json", "text", "team-a", NULL};
-    member.dialect = run_which(words[1], dialects);
-    sscanf(words[2], "%u:%u", &member.server[0], &member.server[1]);
-    member.udp = -1;
-    run_member_connect();
-    run_role_fd[0] = member.udp;
+    static uint8_t in[65536];
+    unsigned port;
+    size_t len = run_receive_udp(peer.in, in, sizeof in, &port);
+    ocm_datagram d;
+    if (port != peer.port) printf("from elsewhere: ");
+    if (ocm_datagram_decode(in, len, &d) < 0) printf("%.*s\n", (int)len, (char *)in);
+    else printf("@%.*s %.*s|%.*s\n", OCM_S(d.room),
+                OCM_S(is(d.token, peer.token) ? ocm_text("$") : d.token), OCM_S(d.payload));
 }
 
-/* What was said to it, if it is in its own header. Team D's client ends at what is not one object
-   with sender and message; the text client takes what comes. */
-static void run_member_hear(int fd)
+static void run_peer_close(void)
+{
+    close(peer.tcp);
+    peer.tcp = -1;
+}
+
+/* Other people's servers read once, and so this does: the request has to come in one piece. What
+   was said before an answer is told before it. */
+static void run_peer_receive(void)
 {
     static uint8_t in[65536], scratch[65536];
-    unsigned port;
-    size_t len = run_receive_udp(fd, in, sizeof in, &port);
-    ocm_datagram d;
-    ocm_message j;
-    int good = ocm_datagram_decode(in, len, &d) > 0 && is(d.room, member.room) &&
-               is(d.token, member.token);
-    if (!good && member.dialect != OCM_DIALECT_TEXT) printf("another header: ");
-    if (!good || member.dialect == OCM_DIALECT_TEXT) d.payload = view(in, len);
-    if (member.dialect != OCM_DIALECT_JSON) printf("%.*s\n", OCM_S(d.payload));
-    else if (ocm_message_decode(d.payload, scratch, &j) < 0 || memchr(in, '\n', len))
-        printf("not one object: %.*s\n", OCM_S(d.payload));
-    else printf("%.*s: %.*s (%d)\n", OCM_S(j.sender), OCM_S(j.text), (int)j.operation);
-}
-
-/* The status in an answer, -1 if something is wrong with it; read as those clients do: in the text
-   dialects with one recv(), in JSON a header and then the payload, with no room between them. */
-static int run_member_answer(int op, int state)
-{
-    static uint8_t in[5000], scratch[5000];
-    int json = member.dialect == OCM_DIALECT_JSON, status = -1;
-    ssize_t n = recv(member.tcp, in, json ? OCM_HEADER_LEN : sizeof in, json ? MSG_WAITALL : 0);
-    size_t len = n < OCM_HEADER_LEN ? 0 : (size_t)in[30] << 8 | in[31];
+    struct sockaddr_in from = run_address(0);
+    socklen_t size = sizeof from;
+    ssize_t n = recv(peer.tcp, in, sizeof in, 0), used = 0;
+    int len;
     ocm_frame f;
     ocm_outcome o;
-    if (json && len < 4000) n += recv(member.tcp, in + OCM_HEADER_LEN, len, MSG_WAITALL);
-    if (n < 0 || ocm_frame_decode(in, (size_t)n, sizeof in, &f) != n) return -1;
-    if (f.op != op || f.state != state) return -1;
-    if (state == OCM_STATE_ACK) {
-        if (json) sscanf((char *)in + OCM_HEADER_LEN, "{\"status\":%d", &status);
-        return !json && f.payload.len == 1 ? *f.payload.ptr : status;
+    while (run_ready(peer.in)) run_peer_hear();
+    if (n <= 0) {
+        printf(n ? "reset\n" : "end\n");
+        run_peer_close();
     }
-    if (ocm_outcome_decode(&f, scratch, &o) < 0) return -1;
-    if (!is(f.room, o.status < 300 && !json ? member.room : "")) return -1;
-    if (o.status < 300) sprintf(member.token, "%.*s", OCM_S(o.token));
-    return (int)o.status;
-}
-
-/* "join ROOM NAME" and "create ROOM NAME" ask; "trickle" joins with a byte a segment and says no
-   more there, "break" is gone before it knows that it has joined, "large" asks with more than a
-   server takes, and is refused without a reset. Anything else it says; in JSON a ' stands for ".
-   Before it tells an answer it tells what it has heard: so after a later answer all is told that
-   the server had to say before. */
-static void run_member_line(char *line)
-{
-    static const char *const words[] = {"join", "create", "trickle", "break", "large", NULL};
-    static uint8_t frame[60000];
-    struct linger reset = {1, 0};
-    char word[100] = "", payload[300], *c;
-    uint64_t asked = run_now();
-    int json = member.dialect == OCM_DIALECT_JSON, op, len, i, ack, outcome = -1, what;
-    sscanf(line, "%99s", word);
-    what = run_which(word, words);
-    for (c = line; json && *c; c++)
-        if (*c == '\'') *c = '"';
-    if (!words[what]) {
-        len = ocm_datagram_encode(frame, sizeof frame, ocm_text(member.room),
-                                  ocm_text(member.token), ocm_text(line));
-        run_send_udp(member.udp, member.server[1], frame, (size_t)len);
-        return;
+    for (; used < n; used += len) {
+        const char *port;
+        memset(&f, 0, sizeof f);
+        len = ocm_frame_decode(in + used, (size_t)(n - used), OCM_PAYLOAD_MAX, &f);
+        if (len <= 0) len = printf("not in one piece: ");
+        if (f.state == OCM_STATE_COMPLETE && ocm_outcome_decode(&f, scratch, &o) > 0 && o.token.len)
+            sprintf(peer.token, "%.*s", OCM_S(o.token));
+        printf("%d %d %.*s|%.*s\n", f.op, f.state, OCM_S(f.room), OCM_S(f.payload));
+        if (peer.listener < 0) continue;
+        getpeername(peer.tcp, (struct sockaddr *)&from, &size);
+        port = strstr((char *)in + OCM_HEADER_LEN, "\"port\":");
+        peer.port = port ? (unsigned)atoi(port + 7) : ntohs(from.sin_port);
     }
-    sscanf(line, "%*s %99s %99s", member.room, member.name);
-    op = what == 1 ? OCM_CREATE : OCM_JOIN;
-    if (member.tcp < 0) run_member_connect();
-    sprintf(payload, "{\"username\": \"%s\", \"ip\": \"127.0.0.1\", \"port\": %u}", member.name,
-            run_port_of(member.udp));
-    len = ocm_frame_encode(frame, sizeof frame, op, member.dialect == OCM_DIALECT_TEAM_A,
-                           ocm_text(member.room), ocm_text(json ? payload : member.name));
-    if (what == 4) memset(frame + 28, '{', (size_t)(len = sizeof frame) - 28);
-    for (i = 0; i < len && what == 2; i++) {
-        (void)!send(member.tcp, frame + i, 1, 0);
-        poll(NULL, 0, 1); /* each is to be a segment of its own */
+    if (peer.breaks) run_peer_close();
+}
+
+static void run_peer_line(char *line)
+{
+    static uint8_t out[65536];
+    const struct linger hard = {1, 0};
+    char *payload = strchr(line, '|'), *token = strchr(line, ' ');
+    int len = 0, sent, n;
+    if (strcmp(line, "end") == 0) {
+        shutdown(peer.tcp, SHUT_WR);
+    } else if (strcmp(line, "reset") == 0) {
+        setsockopt(peer.tcp, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+        peer.breaks = 1;
+    } else if (!payload) {
+        run_send_udp(peer.out, peer.port, line, strlen(line));
+    } else if (*line == '@') {
+        *payload++ = *token++ = 0;
+        len = ocm_datagram_encode(out, sizeof out, ocm_text(line + 1),
+                                  ocm_text(*token == '$' ? peer.token : token), ocm_text(payload));
+        run_send_udp(peer.out, peer.port, out, (size_t)len);
+    } else {
+        *payload++ = 0;
+        len = ocm_frame_encode(out, sizeof out, *line - '0', line[2] - '0', ocm_text(line + 4),
+                               ocm_text(payload));
+        for (sent = 0; sent < len; sent += n) {
+            n = peer.listener < 0 && sent < 100 ? 1 : len - sent;
+            (void)!send(peer.tcp, out + sent, (size_t)n, 0);
+            if (n == 1) poll(NULL, 0, 1); /* each is to be a segment of its own */
+        }
     }
-    if (what == 2) shutdown(member.tcp, SHUT_WR);
-    else (void)!send(member.tcp, frame, (size_t)len, 0);
-    ack = run_member_answer(op, OCM_STATE_ACK);
-    if (what == 3) setsockopt(member.tcp, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-    else outcome = run_member_answer(op, OCM_STATE_COMPLETE);
-    if (what < 2 && !json && run_now() - asked < 99) printf("too soon: ");
-    if (what == 4 && (send(member.tcp, frame, 1000, 0) < 0 || recv(member.tcp, frame, 1, 0) != 0))
-        printf("reset: ");
-    while (run_ready(member.udp)) run_member_hear(member.udp);
-    printf("%d %d\n", ack, outcome);
-    if (outcome >= 300) return; /* a refused client may ask again there */
-    close(member.tcp);
-    member.tcp = -1;
 }
 
-/* ---- The programs: other people's servers ---- */
-
-enum { RUN_TEAM_A, RUN_TEAM_D, RUN_STATE_3, RUN_CLOSES, RUN_MUTE };
-
-static struct {
-    int kind;
-    int bare;                 /* it relays without headers */
-    int listener, udp, other; /* other: team D's answers come from there */
-    int members;
-    unsigned port[4];
-    char token[4][32];
-} fake;
-
-/* Team A answers in its own dialect whatever was asked, and sends to the port of the TCP
-   connection. Team D speaks JSON only; ip and port are believed, and must be exact. Both read once:
-   the request must have come in one piece. Closing is left to the client. */
-static void run_fake_answer(int fd)
+static void run_peer(char **words)
 {
-    static uint8_t in[4097], scratch[4096];
-    struct sockaddr_in peer = run_address(0);
-    socklen_t len = sizeof peer;
-    ssize_t n = recv(fd, in, sizeof in - 1, 0);
-    const char *token = fake.token[fake.members];
-    ocm_frame frame = {0, 0, {NULL, 0}, {NULL, 0}};
-    ocm_request q;
-    char json[200];
-    int d = fake.kind == RUN_TEAM_D, create, good;
-    if (n <= 0) return; /* a connection without a request is none */
-    if (ocm_frame_decode(in, (size_t)n, sizeof in, &frame) != n || frame.state != 0 ||
-        ocm_request_decode(&frame, scratch, &q) < 0 || !is(q.room, "lobby") ||
-        (d && !is(q.ip, "127.0.0.1")))
-        printf("wrong: ");
-    create = frame.op == OCM_CREATE;
-    good = create ? d || !fake.members : fake.members;
-    printf("%s %.*s\n", create ? "create" : "join", OCM_S(q.name));
-    if (fake.kind == RUN_MUTE) return;
-    if (fake.kind == RUN_STATE_3) run_send_frame(fd, frame.op, 3, "", "");
-    if (fake.kind > RUN_TEAM_D) {
-        shutdown(fd, SHUT_RDWR);
-        return;
+    struct pollfd p[4] = {{0, POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}};
+    char line[20000];
+    setvbuf(stdin, NULL, _IONBF, 0);
+    run_peer_open(words);
+    for (;; fflush(stdout), poll(p, 4, -1)) {
+        p[1].fd = peer.in;
+        p[2].fd = peer.listener;
+        p[3].fd = peer.listener < 0 ? peer.tcp : -1;
+        while (run_ready(peer.in)) run_peer_hear();
+        if (run_ready(p[3].fd)) run_peer_receive();
+        if (run_ready(peer.listener)) {
+            run_peer_close();
+            peer.tcp = accept(peer.listener, NULL, NULL);
+            run_peer_receive();
+        }
+        if (!run_ready(0)) continue;
+        if (!fgets(line, sizeof line, stdin)) return;
+        line[strcspn(line, "\n")] = 0;
+        run_peer_line(line);
     }
-    getpeername(fd, (struct sockaddr *)&peer, &len);
-    run_send_frame(fd, frame.op, 1, "",
-                   d ? "{\"status\": 202, \"message\": \"accepted\"}" : "\xC8");
-    /* Team A's would not look at q.port: it is another one if somebody here has the first. */
-    fake.port[fake.members] = q.port ? (unsigned)q.port : ntohs(peer.sin_port);
-    sprintf(fake.token[fake.members], "token-of-%d", fake.members);
-    if (d && good) sprintf(json, "{\"status\": %d, \"message\": \"welcome\", \"token\": \"%s\"}",
-                           create ? 201 : 200, token);
-    else if (d) strcpy(json, "{\"status\": 404, \"message\": \"no such room\"}");
-    else if (good) sprintf(json, "{\"status_code\": 200, \"user_token\": \"%s\"}", token);
-    else sprintf(json, "{\"status_code\": %d, \"user_token\": null}", create ? 400 : 404);
-    run_send_frame(fd, frame.op, 2, good && !d ? "lobby" : "", json);
-    fake.members += good && fake.members < 3;
-}
-
-/* Team D's server puts two zero bytes before each message, and answers from another port. */
-static void run_fake_send(int i, const char *token, ocm_view message)
-{
-    uint8_t out[OCM_DATAGRAM_MAX];
-    int d = fake.kind == RUN_TEAM_D, len;
-    len = ocm_datagram_encode(out, sizeof out, ocm_text(d ? "" : "lobby"), ocm_text(d ? "" : token),
-                              message);
-    run_send_udp(d ? fake.other : fake.udp, fake.port[i], fake.bare ? message.ptr : out,
-                 fake.bare ? message.len : (size_t)len);
-}
-
-/* Both servers relay the bytes they get, to everyone. */
-static void run_fake_relay(void)
-{
-    static uint8_t in[OCM_DATAGRAM_MAX];
-    unsigned port;
-    size_t len = run_receive_udp(fake.udp, in, sizeof in, &port);
-    ocm_datagram d;
-    int i, k;
-    if (ocm_datagram_decode(in, len, &d) < 0) memset(&d, 0, sizeof d);
-    for (i = 0; i < fake.members && !is(d.token, fake.token[i]);) i++;
-    if (i == fake.members || port != fake.port[i] || !is(d.room, "lobby")) printf("from nobody: ");
-    printf("%d says %.*s\n", i, OCM_S(d.payload));
-    for (k = 0; k < fake.members; k++) run_fake_send(k, fake.token[k], d.payload);
-}
-
-/* "fake KIND". It tells what it is asked, and what it hears of whom. */
-static void run_fake_open(char **words)
-{
-    static const char *const kinds[] = {"team-a", "team-d", "state-3", "closes", "mute", NULL};
-    fake.kind = run_which(words[1], kinds);
-    run_role_fd[0] = fake.listener = run_bind(SOCK_STREAM, 0);
-    run_role_fd[1] = fake.udp = run_bind(SOCK_DGRAM, 0);
-    fake.other = run_bind(SOCK_DGRAM, 0);
-    listen(fake.listener, 8);
-    printf("listening on 127.0.0.1/%u:%u\n", run_port_of(fake.listener),
-           run_port_of(fake.udp));
-}
-
-static void run_fake_hear(int fd)
-{
-    if (fd == fake.udp) run_fake_relay();
-    else run_fake_answer(accept(fd, NULL, NULL));
-}
-
-/* "0 words" sends words to the first member, "!words" likewise with a wrong token; from "bare" on
-   it sends no headers. */
-static void run_fake_line(char *line)
-{
-    if (strcmp(line, "bare") == 0) fake.bare = 1;
-    else if (*line == '!') run_fake_send(0, "wrong", ocm_text(line + 1));
-    else run_fake_send(*line - '0', fake.token[*line - '0'], ocm_text(line + 2));
 }
 
 /* ---- The programs: a network that loses and delays ---- */
 
 /* "relay TCP:UDP LOSS FROM TO" stands before the UDP port of a server, with a socket to it for each
    client, like a translator. It loses so many percent, and delays by FROM to TO ms. */
-static void run_relay_open(char **words)
+static void run_relay(char **words)
 {
     static struct {
         uint64_t due;
@@ -5200,7 +5086,7 @@ static void run_relay_open(char **words)
 
 /* "crowd TCP:UDP N" makes so many connections and tells how many there are: more than a server has
    places. Half of them begin a request. */
-static void run_crowd_open(char **words)
+static void run_crowd(char **words)
 {
     struct rlimit r = {1700, 1700};
     int fd = 0, n;
@@ -5210,6 +5096,8 @@ static void run_crowd_open(char **words)
         if (n % 2) (void)!send(fd, "\5\2\0", 3, 0);
     }
     printf("%d\n", n);
+    fflush(stdout);
+    while (getchar() != EOF) {}
 }
 
 /* ---- The programs: all roles ---- */
@@ -5217,32 +5105,16 @@ static void run_crowd_open(char **words)
 /* 1 if the command was a role, and has been played: until its input ends. */
 static int run_role(char *command)
 {
-    static const struct {
-        const char *name;
-        void (*open)(char **words), (*hear)(int fd), (*line)(char *line);
-    } roles[] = {{"member", run_member_open, run_member_hear, run_member_line},
-                 {"fake", run_fake_open, run_fake_hear, run_fake_line},
-                 {"relay", run_relay_open, NULL, NULL},
-                 {"crowd", run_crowd_open, NULL, NULL}};
-    struct pollfd p[3] = {{0, POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}};
-    char line[500], *words[8] = {NULL}, *word;
-    int k;
+    static const struct { const char *name; void (*play)(char **words); } roles[] = {
+        {"peer", run_peer}, {"relay", run_relay}, {"crowd", run_crowd}};
+    char *words[8] = {NULL}, *word;
     size_t n = 0, i = 0;
     while (i < COUNT(roles) && strncmp(command, roles[i].name, strlen(roles[i].name)) != 0) i++;
     if (i == COUNT(roles)) return 0;
     for (word = strtok(command, " "); word && n < 7; word = strtok(NULL, " ")) words[n++] = word;
     signal(SIGPIPE, SIG_IGN);
-    roles[i].open(words);
-    for (;; fflush(stdout), poll(p, 3, -1)) {
-        for (k = 0; k < 2; k++)
-            for (p[1 + k].fd = run_role_fd[k]; run_ready(run_role_fd[k]);)
-                roles[i].hear(run_role_fd[k]);
-        if (!run_ready(0)) continue;
-        for (n = 0; n < 499 && read(0, line + n, 1) == 1 && line[n] != '\n';) n++;
-        if (n == 0) return fflush(stdout) == 0;
-        line[n] = 0;
-        roles[i].line(line);
-    }
+    roles[i].play(words);
+    return fflush(stdout) == 0;
 }
 
 /* ---- The programs: the demonstration ---- */
@@ -5454,77 +5326,80 @@ SCENARIO(client_servers,
 
 /* Nobody hears himself; r writes JSON as Python does. */
 SCENARIO(program_dialects,
-    "s = -q", "a = -n alice -c 部屋", "p $ member team-a {s}", "q $ member text {s}",
-    "r $ member json {s}",
-    "p > create 部屋 anna", "p : 200 400", "p > join 部屋 anna", "p : 200 200",
-    "q > create 部屋 tom", "q : 1 400", "q > join 部屋 tom", "q : 0 200", "p : system: tom joined",
-    "r > create 部屋 bert", "r : 202 409", "r > join 部屋 bert", "r : 202 200",
-    "p : system: bert joined", "q : system: bert joined", "b = -n bob -j 部屋",
-    "p : system: bob joined", "q : system: bob joined", "r : system: bob joined (1)",
-    "a < * bob joined",
-    "p > やあ", "q : anna: やあ", "r : anna: やあ (0)", "a < anna: やあ", "b < anna: やあ",
-    "q > plain", "p : tom: plain", "r : tom: plain (0)", "a < tom: plain", "b < tom: plain",
-    "r > {'sender': 'somebody else', 'message': '{\\'deep\\'} \\ud83d\\ude00'}",
-    "p : bert: {\"deep\"} 😀", "q : bert: {\"deep\"} 😀", "a < bert: {\"deep\"} 😀",
-    "b < bert: {\"deep\"} 😀",
-    "a > from \"alice\"", "p : alice: from \"alice\"", "q : alice: from \"alice\"",
-    "r : alice: from \"alice\" (0)", "b < alice: from \"alice\"",
-    "p > [remove_chatroom]", "p : system: You have been disconnected: you left",
-    "q : system: anna left", "r : system: anna left (2)", "p > I am gone",
-    "r > {'sender':'system','operation':2,'username':'alice','message':'alice left'}",
-    "r : system: You have been disconnected: you left (3)", "q : system: bert left",
-    "b < * bert left", "b ~ gone", "a . 0", "b ? 0",
-    "q : system: You have been disconnected: the host left",
-    "p > join nowhere anna", "p : 200 404", "q > join nowhere tom", "q : 2 400",
-    "r > join nowhere bert", "r : 202 404")
+    "s = -q", "a = -n alice -c 部屋", "p $ peer {s}", "q $ peer {s}", "r $ peer {s}",
+    "p > 1 1 部屋|anna", "p : 1 1 |\xC8", "p : 1 2 |{`status_code`:400,`user_token`:null}",
+    "p > 2 1 部屋|anna", "p : 2 1 |\xC8", "p : 2 2 部屋|{`status_code`:200,`user_token`:`*`}",
+    "q > 1 0 部屋|tom", "q : 1 1 |\1", "q : 1 2 |error: *", "q > 2 0 部屋|tom", "q : 2 1 |",
+    "q : 2 2 部屋|*", "p : @部屋 $|system: tom joined",
+    "r > 1 0 部屋|{`username`: `bert`}", "r : 1 1 |{`status`:202,*", "r : 1 2 |{`status`:409,*",
+    "r > 2 0 部屋|{`username`: `bert`}", "r : 2 1 |{`status`:202,*", "r : 2 2 |{`status`:200,*",
+    "p : @部屋 $|system: bert joined", "q : system: bert joined", "a < * bert joined",
+    "p > @部屋 $|やあ", "q : anna: やあ", "r : @部屋 $|{`sender`:`anna`,`message`:`やあ`,`seq`:5}",
+    "a < anna: やあ", "q > @部屋 $|plain", "p : @部屋 $|tom: plain",
+    "r : @部屋 $|{`sender`:`tom`,`message`:`plain`,`seq`:6}", "a < tom: plain",
+    "r > @部屋 $|{`sender`: `x`, `message`: `{\\`deep\\`} \\ud83d\\ude00`}",
+    "p : @部屋 $|bert: {\"deep\"} 😀", "q : bert: {\"deep\"} 😀", "a < bert: {\"deep\"} 😀",
+    "a > from \"alice\"", "p : @部屋 $|alice: from \"alice\"", "q : alice: from \"alice\"",
+    "r : @部屋 $|{`sender`:`alice`,`message`:`from \\`alice\\``,`seq`:8}", "a . 0",
+    "p : @部屋 $|system: You have been disconnected: the host left")
 
-/* A connection that waits from the start, a request in segments of a byte whose sender has shut its
-   side, and a connection that breaks before the success is written: that was no joining. */
+/* A connection that waits from the start, a request in segments of a byte, one whose sender shuts
+   its side, and a connection that breaks before the success is written: that was no joining. */
 SCENARIO(requests_slow,
-    "s = -q", "m $ member json {s}", "a = -n alice -c lobby", "p $ member json {s}",
-    "p > trickle lobby slow", "p : 202 200", "m > join lobby waiting", "m : 202 200",
-    "a < * slow joined\n* waiting joined", "q $ member text {s}", "q > break lobby gone",
-    "q : 0 -1", "a < * gone joined", "a # 1 * gone left", "q > join lobby gone", "q : 0 200",
-    "r $ member json {s}", "r > large lobby r", "r : 202 413")
+    "s = -q", "m $ peer {s}", "a = -n alice -c lobby", "p $ peer {s}",
+    "p > 2 0 lobby|slow", "p > end", "p : 2 1 |", "p : 2 2 lobby|*", "m > 2 0 lobby|waiting",
+    "m : 2 1 |", "m : 2 2 lobby|*", "a < * slow joined\n* waiting joined",
+    "q $ peer {s}", "q > reset", "q > 2 0 lobby|gone", "q : 2 1 |", "a < * gone joined",
+    "a # 1 * gone left", "q $ peer {s}", "q > 2 0 lobby|gone", "q : 2 1 |", "q : 2 2 lobby|*",
+    "r $ peer {s}", "r > 2 0 lobby|{{15000x}", "r : 2 1 |{`status`:202,*", "r : 2 2 |{`status`:413,*",
+    "r : end")
 
 /* ---- The programs: our client and other people's servers ---- */
 
-#define RUN_SAID(who, name, text) \
-    "s : " who " says {\"sender\":\"" name "\",\"message\":\"" text "\"}"
-#define RUN_LEFT(who, name) \
-    "s : " who " says {\"sender\":\"system\",\"operation\":2,\"username\":\"" name \
-    "\",\"message\":\"" name " left\"}"
+#define RUN_ASKED(op, name) "s : " op " 0 lobby|{`username`:`" name "`,*`ip`:`127.0.0.1`,`port`:*"
+#define RUN_SAID(token, name, text) "s : @lobby " token "|{`sender`:`" name "`,`message`:`" text "`}"
+#define RUN_LEFT(token, name) "s : @lobby " token "|{`sender`:`system`,`operation`:2,`username`:`" \
+    name "`,`message`:`" name " left`}"
+#define RUN_TEAM_A(op, outcome) "s > " op " 1 |\xC8", "s > " op " 2 " outcome
+#define RUN_TEAM_D(op, outcome) \
+    "s > " op " 1 |{`status`: 202, `message`: `accepted`}", "s > " op " 2 |" outcome
 
 SCENARIO(client_team_a_text,
-    "s $ fake team-a", "a = -t -n alice lobby", "a ! created \"lobby\"", "s : join alice",
-    "s : create alice", "b = -t -n bob -j lobby", "b ! joined \"lobby\"", "s : join bob",
-    "a > やあ", "b < やあ", "s : 0 says やあ", "s > bare", "b > two", "a < two", "s : 1 says two",
-    "c - -t -n bob -c lobby", "c ? 1", "s : create bob", "a . 0", "b . 0", "s . 0", "s : ")
+    "s $ peer", "a - -t -n alice lobby", "s : 2 0 lobby|alice",
+    RUN_TEAM_A("2", "|{`status_code`: 404, `user_token`: null}"), "s : 1 0 lobby|alice",
+    RUN_TEAM_A("1", "lobby|{`status_code`: 200, `user_token`: `t0`}"), "a ! created \"lobby\"",
+    "a > やあ", "s : @lobby t0|やあ", "s > @lobby t0|やあ", "a < やあ", "s > ho", "a < ho",
+    "a . 0", "c - -t -n bob -c lobby", "s : 1 0 lobby|bob",
+    RUN_TEAM_A("1", "|{`status_code`: 400, `user_token`: null}"), "c ? 1", "s . 0", "s : ")
 
 SCENARIO(client_team_a_json,
-    "s $ fake team-a", "a = -n alice lobby", "s : join alice", "s : create alice",
-    "b = -n bob lobby", "s : join bob", "a > hi", "b < alice: hi", RUN_SAID("0", "alice", "hi"),
-    "s > !{\"sender\":\"eve\",\"message\":\"forged\"}", "b > ho", "a < bob: ho",
-    RUN_SAID("1", "bob", "ho"), "a ~ alice: ", "a ~ forged", "a . 0", RUN_LEFT("0", "alice"),
-    "b . 0", RUN_LEFT("1", "bob"), "s . 0", "s : ")
+    "s $ peer", "a - -n alice lobby", RUN_ASKED("2", "alice"),
+    RUN_TEAM_A("2", "|{`status_code`: 404, `user_token`: null}"), RUN_ASKED("1", "alice"),
+    RUN_TEAM_A("1", "lobby|{`status_code`: 200, `user_token`: `t0`}"), "a ! created \"lobby\"",
+    "a > hi", RUN_SAID("t0", "alice", "hi"), "s > @lobby t0|{`sender`:`alice`,`message`:`hi`}",
+    "s > @lobby t1|{`sender`:`eve`,`message`:`forged`}",
+    "s > @lobby t0|{`sender`:`bob`,`message`:`ho`}", "a < bob: ho", "a ~ alice: ", "a ~ forged",
+    "a . 0", RUN_LEFT("t0", "alice"), "s . 0", "s : ")
 
+/* Its datagrams have a header of two zero bytes, or none, and its notices are bare strings. */
 SCENARIO(client_team_d,
-    "s $ fake team-d", "a = -n alice lobby", "s : join alice", "s : create alice",
-    "b = -n bob -j lobby", "s : join bob", "s > 0 {\"sender\":\"b\",\"message\":\"hi\"}",
-    "a < b: hi",
-    "s > 0 \"bob has come \\u263a\"", "a < * bob has come ☺", /* its notices are bare strings */
-    "s > 0 {\"sender\":\"b\",\"message\":\"\\u001b[2J\"}", "a > hi", "b < alice: hi",
-    RUN_SAID("0", "alice", "hi"),
+    "s $ peer", "a - -n alice lobby", RUN_ASKED("2", "alice"),
+    RUN_TEAM_D("2", "{`status`: 404, `message`: `no such room`}"), RUN_ASKED("1", "alice"),
+    RUN_TEAM_D("1", "{`status`: 201, `message`: `welcome`, `token`: `t0`}"),
+    "a ! created \"lobby\"", "s > @ |{`sender`:`b`,`message`:`hi`}", "a < b: hi",
+    "s > @ |`bob has come \\u263a`", "a < * bob has come ☺",
+    "s > @ |{`sender`:`b`,`message`:`\\u001b[2J`}", "a > hi", RUN_SAID("t0", "alice", "hi"),
+    "s > @ |{`sender`:`alice`,`message`:`hi`}",
     "wait 2300", /* a position, if there were one, comes two seconds after the last entry */
-    "s > bare", "b > ho", "a < bob: ho", RUN_SAID("1", "bob", "ho"), "a ~ alice: ", "a ~ \033",
-    "b . 0", RUN_LEFT("1", "bob"), "a . 0", RUN_LEFT("0", "alice"), "s . 0", "s : ")
+    "s > {`sender`:`b`,`message`:`ho`}", "a < b: ho", "a ~ alice: ", "a ~ \033", "a . 0",
+    RUN_LEFT("t0", "alice"), "s . 0", "s : ")
 
 /* One answers with state 3, one closes, one is not there, one is mute; ^C ends the wait at once. */
 SCENARIO(client_bad_server,
-    "s $ fake state-3", "a - -n alice -c lobby", "a ! client: ", "a ? 1", "s : create alice",
-    "s $ fake closes", "a - -n alice -c lobby", "a ! client: ", "a ? 1", "s : create alice",
+    "s $ peer", "a - -n alice -c lobby", RUN_ASKED("1", "alice"), "s > 1 3 |", "a ! client: ",
+    "a ? 1", "a - -n alice -c lobby", RUN_ASKED("1", "alice"), "s > end", "a ! client: ", "a ? 1",
     "s . 0", "a - -n alice -c lobby", "a ! is ./server running there?", "a ? 1", "l - -l", "l ? 1",
-    "s $ fake mute", "a - -n alice -c lobby", "s : create alice", "a * INT", "a ? 130")
+    "s $ peer", "a - -n alice -c lobby", RUN_ASKED("1", "alice"), "a * INT", "a ? 130")
 
 /* ---- The programs: strangers ---- */
 
@@ -5580,7 +5455,7 @@ SCENARIO(program_waiting,
     "s = -q", "a = -n alice -c lobby", "b = -n bob -j lobby", "a < * bob joined",
     "w = -q", "x $ w={w}; exec ./client -s 127.0.0.1/${w%:*}:{U} -n dora other", "x ! dora",
     "t = -q", "c = -n alice -c lobby", "d = -n bob -j lobby", "c < * bob joined",
-    "w $ fake mute", "m - -n alice lobby", "u * STOP", "wait 3000", "u * CONT",
+    "w $ peer", "m - -n alice lobby", "u * STOP", "wait 3000", "u * CONT",
     "e > after a pause", "f < alice: after a pause", "f > here, too",
     "e < bob: here, too", "e ~ bob left", "f ~ disconnected", "e . 0", "f ? 0", "m ~ client",
     "x ~ UDP", "s * KILL", "t * TERM", "s ? 1009", "t ? 0", "a > typed meanwhile",
@@ -5588,7 +5463,7 @@ SCENARIO(program_waiting,
     "t $ exec ./server -q -l 127.0.0.1/{t}",
     "c ! the server is back", "d ! the server is back", "d < alice: typed meanwhile", "d > good",
     "c < bob: good", "c ~ missed", "d ~ missed", "d # 1 alice: typed meanwhile", "d . 0",
-    "c < * bob left", "c . 0", "m ! (no answer)", "m ? 1", "w : join alice", "w . 0", "w : ",
+    "c < * bob left", "c . 0", "m ! (no answer)", "m ? 1", "w : 2 0 lobby|*", "w . 0", "w : ",
     "x ! UDP port {U}", "x ~ is back",
     "a ! does not answer", "s $ exec ./server -q -l 127.0.0.1/{s}", "a ! the server is back",
     "b ! the server is back", "b < alice: typed meanwhile", "a < bob: so was this",
