@@ -663,7 +663,7 @@ static void cut_and_flip(int kind, uint8_t *bytes, size_t len)
 
 static void test_cases(void)
 {
-    static uint8_t bytes[512];
+    static uint8_t bytes[1024];
     size_t i, k, len;
     for (i = 0; i < COUNT(vectors); i++)
         for (k = 0; vectors[i].texts[k]; k++) {
@@ -4880,7 +4880,7 @@ static void run_peer_receive(void)
     static uint8_t in[65536], scratch[65536];
     struct sockaddr_in from = run_address(0);
     socklen_t size = sizeof from;
-    ssize_t n = recv(peer.tcp, in, sizeof in, 0), used = 0;
+    ssize_t n = recv(peer.tcp, in, sizeof in - 1, 0), used = 0;
     int len;
     ocm_frame f;
     ocm_outcome o;
@@ -4889,6 +4889,7 @@ static void run_peer_receive(void)
         printf(n ? "reset\n" : "end\n");
         run_peer_close();
     }
+    if (n >= 0) in[n] = 0;
     for (; used < n; used += len) {
         const char *port;
         memset(&f, 0, sizeof f);
@@ -6121,63 +6122,52 @@ static void bench_loads(void)
 
 /* ---- Benchmark: a registry of a million members ---- */
 
-static ocm_registry *bench_registry;
-static const ocm_addr bench_from = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, {0}, 0, 1, 0};
-
-static void bench_pull(uint64_t now)
-{
-    ocm_event ev;
-    while (ocm_registry_next(bench_registry, now, &ev)) {
-    }
-}
-
 /* Member i asks, is answered, and hangs up. */
-static void bench_enter(int i, uint64_t now)
+static void bench_enter(int i)
 {
     static ocm_conn conn;
+    const ocm_addr from = reg_host(0, 1);
     uint8_t bytes[256];
     ocm_io io;
-    ocm_conn_open(&conn, &bench_from, now);
-    ocm_conn_received(&conn, bytes, bench_request(bytes, &bench_ours->row, i), now);
-    ocm_conn_next(&conn, bench_registry, now, &io);
+    ocm_conn_open(&conn, &from, reg_now);
+    ocm_conn_received(&conn, bytes, bench_request(bytes, &bench_ours->row, i), reg_now);
+    ocm_conn_next(&conn, reg_g, reg_now, &io);
     if (i < BENCH_STEPS && io.status == 201) /* it ends with TOKEN"} */
         memcpy(bench_ours->token[i], io.send.ptr + io.send.len - OCM_TOKEN_LEN - 2, OCM_TOKEN_LEN);
     ocm_conn_sent(&conn, io.send.len);
-    ocm_conn_close(&conn, bench_registry, now);
-    bench_pull(now);
+    ocm_conn_close(&conn, reg_g, reg_now);
+    reg_drain_unseen();
 }
 
-/* Members in rooms of ten. This process stops before each of three steps, and after them: in some
-   rooms a member joins, the host speaks, a member expires. That one and the host are there before
-   all others. */
+/* Members in rooms of ten, and a log that is full with few of them, too. This process stops before
+   each of three steps, and after them: in some rooms a member joins, the host speaks, a member
+   expires. That one and the host are there before all others. */
 static void bench_crowd(int members)
 {
-    static const uint8_t zeros[32] = {0};
+    const ocm_addr from = reg_host(0, 1);
     int rooms = members / 10, len = 0, step, i;
-    ocm_limits limits = {0, 0, 0, 0, 0, 65536, 0, 0}; /* a log that is full with few members, too */
     char bytes[BENCH_STEPS][128];
-    limits.rooms = (uint32_t)rooms;
-    limits.members = (uint32_t)members + BENCH_STEPS;
-    bench_registry = ocm_registry_init(allocate(ocm_registry_size(&limits)), &limits, zeros);
+    REG(.rooms = (uint32_t)rooms, .members = (uint32_t)members + BENCH_STEPS, .log = 65536);
     bench_ours->row.rooms = rooms;
-    for (i = 0; i < 2 * BENCH_STEPS; i++) bench_enter(i / 2 + i % 2 * rooms, 5000);
+    for (i = 0; i < 2 * BENCH_STEPS; i++) bench_enter(i / 2 + i % 2 * rooms);
+    reg_now = 20000;
     for (i = BENCH_STEPS; i < members; i++)
-        if (i < rooms || i >= rooms + BENCH_STEPS) bench_enter(i, 20000);
-    bench_pull(25000); /* no room is to be probed any more */
+        if (i < rooms || i >= rooms + BENCH_STEPS) bench_enter(i);
+    reg_now = 25000;
+    reg_drain_unseen(); /* no room is to be probed any more */
     for (i = 0; i < BENCH_STEPS; i++)
         len = sprintf(bytes[i], BENCH_HEAD "{\"message\":\"hi\"}", i, bench_ours->token[i]);
     for (step = 0; step < 4; step++) {
         raise(SIGSTOP);
-        for (i = 0; i < BENCH_STEPS; i++) {
-            if (step == 0) bench_enter(members + i, 25000);
-            if (step == 1)
-                ocm_registry_datagram(bench_registry, (uint8_t *)bytes[i], (size_t)len, &bench_from,
-                                      25000);
+        if (step == 2) reg_now = 310000;
+        for (i = 0; i < BENCH_STEPS && step < 2; i++) {
+            if (step == 0) bench_enter(members + i);
+            else ocm_registry_datagram(reg_g, (uint8_t *)bytes[i], (size_t)len, &from, reg_now);
         }
-        bench_pull(step < 2 ? 25000 : 310000);
+        reg_drain_unseen();
     }
-    CHECK(ocm_registry_counts(bench_registry)->members == (uint32_t)members);
-    CHECK(ocm_registry_counts(bench_registry)->messages == BENCH_STEPS);
+    CHECK(reg_counts->members == (uint32_t)members);
+    CHECK(reg_counts->messages == BENCH_STEPS);
     _exit(broken);
 }
 
