@@ -4324,7 +4324,7 @@ static int fuzz_corpus(const char *dir)
 #include <unistd.h>
 
 #define RUN_PATIENCE 30000 /* ms until a test gives up waiting: a busy machine is no failure */
-#define RUN_PROGRAMS 32
+#define RUN_PROGRAMS 64
 
 enum { RUN_OUT, RUN_ERR }; /* of what a program says */
 
@@ -4810,11 +4810,6 @@ static void run_play(const char *const *steps)
         run_clean(); \
     }
 
-static run_program *run_server(const char *options)
-{
-    return run_begin('s', '=', options);
-}
-
 /* ---- The programs: roles, which this program plays as a process of its own ---- */
 
 static int run_ready(int fd)
@@ -5071,50 +5066,41 @@ static int demo(void)
 /* ---- The programs: options ---- */
 
 /* A sentence on stderr that names what is wrong, and status 2; or what was asked for on stdout. */
-static void test_program_usage(void)
-{
-    static const char *const cases[][2] = {
-        {"./server -x", "-x"}, {"./server extra", "extra"}, {"./server -l", "-l"},
-        {"./server -l 8000", "8000"}, {"./server -l 127.0.0.1/70000:0", "70000"},
-        {"./server -l 127.0.0.1/0:x", "0:x"}, {"./server -l /0:0", "/0:0"},
-        {"./server -l 127.0.0.1/0:", "0:"}, {"./server -l 127.0.0.1/0:0 -R 0", "-R"},
-        {"./server -l 127.0.0.1/0:0 -M x", "-M"}, {"./server -l 127.0.0.1/0:0 -i 0", "-i"},
-        {"./server -l 127.0.0.1/0:0 -r -1", "-r"}, {"./server -l 127.0.0.1/0:0 -G 1", "-G"},
-        {"./server -qv", "-qv"}, {"./client -x", "-x"}, {"./client -n", "-n"},
-        {"./client -n a -s 127.0.0.1/8000 r", "127.0.0.1"},
-        {"./client -n a -s 127.0.0.1/0:1 r", "port"},
-        {"./client -n a -s 127.0.0.1:1 r", "write HOST"},
-        {"./client -n a -s [::1]:1 r", "write HOST"},
-        {"./client -n a -s 127.0.0.1/1:65536 r", "65536"}, {"./client -n a one two", "two"},
-        {"./client -n a my room", "quot"}, {"./client -n a -c one -j two", "two"},
-        {"./client lobby", "name"}, {"./client -n a", "room"},
-        {"./client -n system lobby", "system"}, {"./client -n a -p lobby", "OCM_PASSWORD"},
-        {"./client -n a\x02 lobby", "name"}, {"./client -n a b\x7F", "room"},
-        {"./client -n ' a' lobby", "name"}, {"./client -n 'a ' lobby", "name"},
-        {"./client -n '* a' lobby", "name"}, {"./client -n 'a: b' lobby", "name"},
-        {"./client -n '' lobby", "name"}, {"./client -n n{256} lobby", "name"},
-        {"./client -n a r{256}", "room"}, {"./client -l r{256}", "room"},
-        {"OCM_PASSWORD=p{256} ./client -n a -p lobby", "password"},
-        {"./server -h", "usage: server"}, {"./client -h", "usage: client"},
-        {"./client --help", "usage: client"}, {"./client --version", "client " OCM_VERSION "\n"},
-        {"./server -V", "server " OCM_VERSION "\n"}, {"./client -V", "client " OCM_VERSION "\n"}};
-    char command[1000];
-    size_t i;
-    unsetenv("OCM_PASSWORD");
-    for (i = 0; i < COUNT(cases); i++) {
-        run_program *p = run_launch(strcpy(command, run_expand(cases[i][0], "")), 0, 0);
-        const char *said = cases[i][1], *name = strstr(cases[i][0], "./") + 2;
-        int good = strncmp(said, "usage", 5) == 0 || strstr(said, OCM_VERSION);
-        row = cases[i][0];
-        run_end_input(p);
-        CHECK(run_ended(p) == (good ? 0 : 2));
-        CHECK(p->len[good ? RUN_ERR : RUN_OUT] == 0);
-        if (good) CHECK(strncmp(p->text[RUN_OUT], said, strlen(said)) == 0);
-        else CHECK(strstr(p->text[RUN_ERR], said) && run_lines(p->text[RUN_ERR]) == 1 &&
-                   strncmp(p->text[RUN_ERR], name, 6) == 0 && p->text[RUN_ERR][6] == ':');
-        run_clean();
-    }
-}
+#define RUN_BAD(program, arguments, said) \
+    "x $ ./" program " " arguments " 3>&1 >&2 2>&3", "x . 2", "x : " program ": *" said "*", "x : "
+#define RUN_SAYS(program, arguments, said) \
+    "x $ ./" program " " arguments " 2>&1", "x . 0", "x : " said "*"
+
+SCENARIO(program_usage, "set OCM_PASSWORD",
+    RUN_BAD("server", "-x", "-x"), RUN_BAD("server", "extra", "extra"),
+    RUN_BAD("server", "-l", "-l"), RUN_BAD("server", "-l 8000", "8000"),
+    RUN_BAD("server", "-l 127.0.0.1/70000:0", "70000"),
+    RUN_BAD("server", "-l 127.0.0.1/0:x", "0:x"), RUN_BAD("server", "-l /0:0", "/0:0"),
+    RUN_BAD("server", "-l 127.0.0.1/0:", "0:"), RUN_BAD("server", "-l 127.0.0.1/0:0 -R 0", "-R"),
+    RUN_BAD("server", "-l 127.0.0.1/0:0 -M x", "-M"),
+    RUN_BAD("server", "-l 127.0.0.1/0:0 -i 0", "-i"),
+    RUN_BAD("server", "-l 127.0.0.1/0:0 -r -1", "-r"),
+    RUN_BAD("server", "-l 127.0.0.1/0:0 -G 1", "-G"), RUN_BAD("server", "-qv", "-qv"),
+    RUN_BAD("client", "-x", "-x"), RUN_BAD("client", "-n", "-n"),
+    RUN_BAD("client", "-n a -s 127.0.0.1/8000 r", "127.0.0.1"),
+    RUN_BAD("client", "-n a -s 127.0.0.1/0:1 r", "port"),
+    RUN_BAD("client", "-n a -s 127.0.0.1:1 r", "write HOST"),
+    RUN_BAD("client", "-n a -s [::1]:1 r", "write HOST"),
+    RUN_BAD("client", "-n a -s 127.0.0.1/1:65536 r", "65536"),
+    RUN_BAD("client", "-n a one two", "two"), RUN_BAD("client", "-n a my room", "quot"),
+    RUN_BAD("client", "-n a -c one -j two", "two"), RUN_BAD("client", "lobby", "name"),
+    RUN_BAD("client", "-n a", "room"), RUN_BAD("client", "-n system lobby", "system"),
+    RUN_BAD("client", "-n a -p lobby", "OCM_PASSWORD"), RUN_BAD("client", "-n a\x02 lobby", "name"),
+    RUN_BAD("client", "-n a b\x7F", "room"), RUN_BAD("client", "-n ' a' lobby", "name"),
+    RUN_BAD("client", "-n 'a ' lobby", "name"), RUN_BAD("client", "-n '* a' lobby", "name"),
+    RUN_BAD("client", "-n 'a: b' lobby", "name"), RUN_BAD("client", "-n '' lobby", "name"),
+    RUN_BAD("client", "-n n{256} lobby", "name"), RUN_BAD("client", "-n a r{256}", "room"),
+    RUN_BAD("client", "-l r{256}", "room"), "set OCM_PASSWORD p{256}",
+    RUN_BAD("client", "-n a -p lobby", "password"), RUN_SAYS("server", "-h", "usage: server"),
+    RUN_SAYS("client", "-h", "usage: client"), RUN_SAYS("client", "--help", "usage: client"),
+    RUN_SAYS("client", "--version", "client " OCM_VERSION),
+    RUN_SAYS("server", "-V", "server " OCM_VERSION),
+    RUN_SAYS("client", "-V", "client " OCM_VERSION))
 
 SCENARIO(program_port_in_use,
     "s = -q", "x $ exec ./server -l 127.0.0.1/{s}", "x ? 1", "x ! server: cannot", "x ! TCP port ",
@@ -5974,7 +5960,7 @@ static void bench_say(bench_side *l, int i)
    what is lost there is not the server's loss. */
 static void bench_open(const bench_row *of, int dialect)
 {
-    const run_program *server = run_server("-q -r 0 -R 2000");
+    const run_program *server = run_begin('s', '=', "-q -r 0 -R 2000");
     struct timeval patience = {0, 300000};
     int who[BENCH_AT_ONCE], fd[BENCH_AT_ONCE], members = of->rooms * of->size, n, i;
     int large = 4 << 20, tries = 0;
