@@ -4474,13 +4474,6 @@ static void run_turn(int ms)
     }
 }
 
-/* For what can only be awaited: that time passes, or that nothing happens. */
-static void run_for(int ms)
-{
-    uint64_t until = run_now() + (uint64_t)ms;
-    while (run_now() < until) run_turn(5);
-}
-
 /* 1, after a while, if there may be more to come from the program in time. */
 static int run_more(const run_program *p, uint64_t began)
 {
@@ -4521,12 +4514,6 @@ static int run_ended(const run_program *p)
     uint64_t began = run_now();
     while (p->pid > 0 && run_more(p, began)) {}
     return p->status;
-}
-
-static void run_type(const run_program *p, const char *text)
-{
-    size_t len = strlen(text);
-    CHECK(write(p->in, text, len) == (ssize_t)len);
 }
 
 static void run_end_input(run_program *p)
@@ -4737,7 +4724,8 @@ static void run_step(const char *step)
     count = atoi(words);
     rest += *rest != 0;
     if (strncmp(step, "wait ", 5) == 0) {
-        run_for(atoi(words + 1));
+        uint64_t until = run_now() + strtoull(words, NULL, 10);
+        while (run_now() < until) run_turn(5);
         return;
     }
     if (strncmp(step, "set ", 4) == 0) {
@@ -4751,11 +4739,11 @@ static void run_step(const char *step)
         return;
     }
     run_line(p, sign, words, line);
-    if (sign == '>') {
-        run_type(p, line);
-    } else if (sign == '&') {
-        for (i = 1; i <= count; i++) n += (size_t)sprintf(line + n, "%s %d\n", rest, i);
-        run_type(p, line);
+    for (i = 1; sign == '&' && i <= count; i++)
+        n += (size_t)sprintf(line + n, "%s %d\n", rest, i);
+    if (sign == '>' || sign == '&') {
+        n = strlen(line);
+        CHECK(write(p->in, line, n) == (ssize_t)n);
     } else if (strchr("<!|^", sign)) {
         CHECK(run_sees(p, sign, line));
     } else if (sign == ':' && *words) {
