@@ -5224,11 +5224,7 @@ SCENARIO(requests_slow,
 
 /* ---- The programs: our client and other people's servers ---- */
 
-#define RUN_ASKED(op, name) "s : " op " 0 lobby|{`username`:`" name "`,*`ip`:`127.0.0.1`,`port`:*"
-#define RUN_SAID(token, name, text) \
-    "s : @lobby " token "|{`sender`:`" name "`,`message`:`" text "`}"
-#define RUN_LEFT(token, name) "s : @lobby " token "|{`sender`:`system`,`operation`:2,`username`:`" \
-    name "`,`message`:`" name " left`}"
+#define RUN_ASKED(op) "s : " op " 0 lobby|{`username`:`alice`,*`ip`:`127.0.0.1`,`port`:*"
 #define RUN_TEAM_A(op, outcome) "s > " op " 1 |\xC8", "s > " op " 2 " outcome
 #define RUN_TEAM_D(op, outcome) \
     "s > " op " 1 |{`status`: 202, `message`: `accepted`}", "s > " op " 2 |" outcome
@@ -5243,21 +5239,23 @@ SCENARIO(client_team_a,
 
 /* Its datagrams have a header of two zero bytes, or none, and its notices are bare strings. */
 SCENARIO(client_team_d,
-    "s $ peer", "a - -n alice lobby", RUN_ASKED("2", "alice"),
-    RUN_TEAM_D("2", "{`status`: 404, `message`: `no such room`}"), RUN_ASKED("1", "alice"),
+    "s $ peer", "a - -n alice lobby", RUN_ASKED("2"),
+    RUN_TEAM_D("2", "{`status`: 404, `message`: `no such room`}"), RUN_ASKED("1"),
     RUN_TEAM_D("1", "{`status`: 201, `message`: `welcome`, `token`: `t0`}"),
     "a ! created \"lobby\"", "s > @ |{`sender`:`b`,`message`:`hi`}", "a < b: hi",
     "s > @ |`bob has come \\u263a`", "a < * bob has come ☺",
-    "s > @ |{`sender`:`b`,`message`:`\\u001b[2J`}", "a > hi", RUN_SAID("t0", "alice", "hi"),
-    "s > @ |{`sender`:`alice`,`message`:`hi`}", "s > {`sender`:`b`,`message`:`ho`}", "a < b: ho",
-    "a ~ alice: ", "a ~ \033", "a . 0", RUN_LEFT("t0", "alice"), "s . 0", "s : ")
+    "s > @ |{`sender`:`b`,`message`:`\\u001b[2J`}", "a > hi",
+    "s : @lobby t0|{`sender`:`alice`,`message`:`hi`}", "s > @ |{`sender`:`alice`,`message`:`hi`}",
+    "s > {`sender`:`b`,`message`:`ho`}", "a < b: ho", "a ~ alice: ", "a ~ \033", "a . 0",
+    "s : @lobby t0|{`sender`:`system`,`operation`:2,`username`:`alice`,`message`:`alice left`}",
+    "s . 0", "s : ")
 
 /* One answers with state 3, one closes, one is not there, one is mute; ^C ends the wait at once. */
 SCENARIO(client_bad_server,
-    "s $ peer", "a - -n alice -c lobby", RUN_ASKED("1", "alice"), "s > 1 3 |", "a ! client: ",
-    "a ? 1", "a - -n alice -c lobby", RUN_ASKED("1", "alice"), "s > end", "a ! client: ", "a ? 1",
+    "s $ peer", "a - -n alice -c lobby", RUN_ASKED("1"), "s > 1 3 |", "a ! client: ",
+    "a ? 1", "a - -n alice -c lobby", RUN_ASKED("1"), "s > end", "a ! client: ", "a ? 1",
     "s . 0", "a - -n alice -c lobby", "a ! is ./server running there?", "a ? 1", "l - -l", "l ? 1",
-    "s $ peer", "a - -n alice -c lobby", RUN_ASKED("1", "alice"), "a * INT", "a ? 130")
+    "s $ peer", "a - -n alice -c lobby", RUN_ASKED("1"), "a * INT", "a ? 130")
 
 /* ---- The programs: strangers ---- */
 
