@@ -2087,6 +2087,10 @@ static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_reques
     m->origin = ocmi_origin_of(g, at);
     ocmi_unlink(&g->idle_origins, m->origin);
     g->origin[m->origin].members++;
+    if (!r->host) {
+        r->host = slot;
+        g->origin[m->origin].rooms++;
+    }
     r->size++;
     g->counts.members++;
     ocmi_tell(g, slot, OCM_OP_JOINED, " joined");
@@ -2638,13 +2642,16 @@ OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev)
 
    What is decided about a request, and the two frames that answer it. */
 
-enum { OCMI_CREATED, OCMI_JOINED, OCMI_MALFORMED, OCMI_PASSWORD, OCMI_NO_ROOM, OCMI_EXISTS,
-       OCMI_TAKEN, OCMI_TOO_LARGE, OCMI_FULL };
+enum { OCMI_CREATED, OCMI_JOINED, OCMI_LISTED, OCMI_HIDDEN, OCMI_MALFORMED, OCMI_PASSWORD,
+       OCMI_NO_ROOM, OCMI_EXISTS, OCMI_TAKEN, OCMI_TOO_LARGE, OCMI_FULL, OCMI_NOT_YET };
 
-/* One decision, as each dialect says it. */
+/* One decision, as each dialect says it. A hidden list is an empty one, for want of the password;
+   what waits for its turn is not decided yet. */
 static const struct { int status, text, team_a; const char *words; } ocmi_decisions[] = {
     {201, 0, 200, "created"},
     {200, 0, 200, "joined"},
+    {200, 0, 200, "listed"},
+    {200, 0, 200, "listed"},
     {400, 4, 400, "malformed request, or not a name"},
     {401, 3, 400, "wrong password"},
     {404, 2, 404, "no such room"},
@@ -2714,127 +2721,6 @@ static void ocmi_put_list(const ocm_registry *g, uint32_t room, ocmi_out *o)
     ocmi_put_text(o, more);
 }
 
-static int ocmi_password_fits(const ocm_registry *g, const ocmi_room *r, ocm_view password)
-{
-    return !r->locked || ocmi_hash(g->key[OCMI_KEY_PASSWORDS], password) == r->password;
-}
-
-/* The entry that delays requests of that origin for that room, or NULL; an entry without a room is
-   for all of them. Sets what is compared in *key, and *count to the entries of that origin. */
-static ocmi_guess *ocmi_guess_find(ocm_registry *g, const ocm_addr *from, ocm_view room,
-                                   ocmi_guess *key, int *count)
-{
-    ocmi_guess *found = NULL;
-    size_t i;
-    key->origin = ocmi_origin_key(from);
-    key->room = ocmi_table_hash(g, room);
-    for (*count = 0, i = 0; i < OCMI_GUESSES; i++) {
-        ocmi_guess *e = &g->guess[i];
-        if (e->origin != key->origin || e->until <= g->now) continue;
-        ++*count;
-        if (e->room == key->room || e->room == 0) found = e;
-    }
-    return found;
-}
-
-/* A wrong password: for a minute requests of that origin for that room take turns, one a second.
-   If the table is full, the entry goes whose minute ends first. An origin that has many entries
-   gets one for all rooms: otherwise it could push out its own. */
-static void ocmi_guess_wrong(ocm_registry *g, const ocm_addr *from, ocm_view room)
-{
-    ocmi_guess key;
-    int count;
-    ocmi_guess *e = ocmi_guess_find(g, from, room, &key, &count);
-    size_t i;
-    if (!e) {
-        for (e = g->guess, i = 1; i < OCMI_GUESSES; i++)
-            if (g->guess[i].until < e->until) e = &g->guess[i];
-        e->origin = key.origin;
-        e->room = count < OCMI_GUESS_SHARE ? key.room : 0;
-        e->next = 0;
-    }
-    if (e->next < g->now + 1000) e->next = g->now + 1000;
-    e->until = g->now + 60000;
-}
-
-/* When a request may be examined: now, or at its turn, which is noted in *turn. */
-static uint64_t ocmi_guess_turn(ocm_registry *g, const ocm_addr *from, ocm_view room,
-                                uint64_t *turn)
-{
-    ocmi_guess key;
-    int count;
-    ocmi_guess *e = ocmi_guess_find(g, from, room, &key, &count);
-    if (!e) return g->now;
-    if (!*turn) {
-        *turn = e->next > g->now ? e->next : g->now;
-        e->next = *turn + 1000;
-    }
-    return *turn < e->until ? *turn : e->until;
-}
-
-/* Whether there is a place for a new member: in the log, in its room, in all, for its origin. r is
-   NULL if the room is to be made: an origin has as large a share of the rooms as of the members. */
-static int ocmi_admits(ocm_registry *g, const ocmi_room *r, const ocm_addr *from)
-{
-    ocmi_origin *origin = &g->origin[ocmi_origin_of(g, from)];
-    const ocm_limits *l = &g->limits;
-    if (!g->members_free.head && g->member_top == l->members) return 0;
-    if (r && r->size >= l->room_size) return 0;
-    if (!ocmi_log_ready(g, r)) return 0;
-    if (ocmi_is_loopback(from->ip)) return 1;
-    if (!r && (uint64_t)origin->rooms * l->members >= (uint64_t)l->rooms * l->origin_size) return 0;
-    return origin->members < l->origin_size && ocmi_spend(&origin->spent, g->now, l->origin_joins);
-}
-
-static int ocmi_create(ocm_registry *g, const ocm_request *q, const ocm_addr *at, uint32_t *slot)
-{
-    uint32_t room;
-    if (ocmi_room_find(g, q->room)) return OCMI_EXISTS;
-    if (!g->rooms_free.head && g->room_top == g->limits.rooms) return OCMI_FULL;
-    if (!ocmi_admits(g, NULL, at)) return OCMI_FULL;
-    room = ocmi_room_open(g, q->room, q->password);
-    *slot = g->room[room].host = ocmi_member_add(g, room, q, at);
-    g->origin[g->member[*slot].origin].rooms++;
-    return OCMI_CREATED;
-}
-
-/* The member of level 1 that comes back with its token; 0 if it is none. */
-static uint32_t ocmi_place_find(const ocm_registry *g, const ocm_request *q)
-{
-    uint32_t slot = q->level ? ocmi_token_find(g, q->token, q->room) : 0; /* nobody's level is 0 */
-    const ocmi_member *m = &g->member[slot];
-    return m->level && ocm_view_equal(ocmi_name_view(&m->name), q->name) ? slot : 0;
-}
-
-/* Whether a request to join needs the room's password, if it has one: only a member that comes back
-   from where it was does not. */
-static int ocmi_needs_password(const ocm_registry *g, const ocm_request *q, const ocm_addr *from)
-{
-    uint32_t place = ocmi_place_find(g, q);
-    return !place || !ocm_same_host(from, &g->member[place].addr);
-}
-
-static int ocmi_join(ocm_registry *g, const ocm_request *q, const ocm_addr *at, uint32_t *slot,
-                     int *kept)
-{
-    uint32_t room = ocmi_room_find(g, q->room), place = ocmi_place_find(g, q), named;
-    const ocmi_room *r = &g->room[room];
-    if (!room) return OCMI_NO_ROOM;
-    if (ocmi_needs_password(g, q, at) && !ocmi_password_fits(g, r, q->password)) {
-        ocmi_guess_wrong(g, at, q->room);
-        return OCMI_PASSWORD;
-    }
-    *kept = place != 0;
-    *slot = place;
-    if (place) return OCMI_JOINED;
-    named = ocmi_name_find(g, room, q->name);
-    if (named && !g->member[named].reason) return OCMI_TAKEN;
-    /* The room hears that somebody left before it hears that the name is back. */
-    if ((named && !ocmi_announce(g, named)) || !ocmi_admits(g, r, at)) return OCMI_FULL;
-    *slot = ocmi_member_add(g, room, q, at);
-    return OCMI_JOINED;
-}
-
 /* ==== 6. Connection =========================================================================
 
    A connection reads a request, may have to wait for its turn, answers, and reads the next one.
@@ -2873,102 +2759,155 @@ OCM_API void ocm_conn_sent(ocm_conn *c, size_t len)
     c->out_at += len;
 }
 
-/* Both frames of an answer to q. slot: of the member that it makes, 0 for a refusal. */
-static void ocmi_conn_answer(ocm_conn *c, ocm_registry *g, const ocm_request *q, int decision,
-                             uint32_t slot, ocm_io *io)
+/* Tries a room's password: 1 if it fits, 0 if not, -1 if it is to be tried later, at io->until. For
+   a minute after a wrong one, requests of that origin for that room take turns, one a second. If
+   the table is full, the entry goes whose minute ends first. An origin that has many entries gets
+   one for all rooms: otherwise it could push out its own. */
+static int ocmi_password_try(ocm_conn *c, ocm_registry *g, const ocmi_room *r, ocm_view password,
+                             ocm_io *io)
+{
+    uint64_t origin = ocmi_origin_key(&c->from);
+    uint64_t room = ocmi_table_hash(g, ocmi_name_view(&r->name));
+    ocmi_guess *found = NULL, *oldest = g->guess, *e;
+    int count = 0;
+    if (!r->locked) return 1;
+    for (e = g->guess; e < g->guess + OCMI_GUESSES; e++) {
+        if (e->until < oldest->until) oldest = e;
+        if (e->origin != origin || e->until <= g->now) continue;
+        count++;
+        if (e->room == room || e->room == 0) found = e;
+    }
+    if (found && !c->turn) {
+        c->turn = found->next > g->now ? found->next : g->now;
+        found->next = c->turn + 1000;
+    }
+    if (found && c->turn > g->now) {
+        io->until = c->turn < found->until ? c->turn : found->until;
+        return -1;
+    }
+    if (ocmi_hash(g->key[OCMI_KEY_PASSWORDS], password) == r->password) return 1;
+    if (!found) {
+        found = oldest;
+        found->origin = origin;
+        found->room = count < OCMI_GUESS_SHARE ? room : 0;
+        found->next = 0;
+    }
+    if (found->next < g->now + 1000) found->next = g->now + 1000;
+    found->until = g->now + 60000;
+    return 0;
+}
+
+/* Whether there is a place for a new member: in the log, in its room, in all, for its origin. Room
+   0 is to be made: an origin has as large a share of the rooms as of the members. */
+static int ocmi_admits(ocm_registry *g, uint32_t room, const ocm_addr *from)
+{
+    ocmi_origin *origin = &g->origin[ocmi_origin_of(g, from)];
+    const ocm_limits *l = &g->limits;
+    if (!room && !g->rooms_free.head && g->room_top == l->rooms) return 0;
+    if (!g->members_free.head && g->member_top == l->members) return 0;
+    if (g->room[room].size >= l->room_size) return 0;
+    if (!ocmi_log_ready(g, &g->room[room])) return 0;
+    if (ocmi_is_loopback(from->ip)) return 1;
+    if (!room && (uint64_t)origin->rooms * l->members >= (uint64_t)l->rooms * l->origin_size)
+        return 0;
+    return origin->members < l->origin_size && ocmi_spend(&origin->spent, g->now, l->origin_joins);
+}
+
+/* Decides about a well-formed request. c->member is then the member that it has made, or that came
+   back with its token; such a member needs the password only from another origin. */
+static int ocmi_decide(ocm_conn *c, ocm_registry *g, const ocm_request *q, ocm_io *io)
+{
+    int create = q->op == OCM_CREATE, tried = 1;
+    uint32_t room = ocmi_room_find(g, q->room), place, named;
+    const ocmi_room *r = &g->room[room]; /* room 0 has no password and no members */
+    if (create && room) return OCMI_EXISTS;
+    if (!create && !room && q->room.len) return OCMI_NO_ROOM;
+    if (q->op == OCM_LIST) {
+        if (r->locked && !q->password.len) return OCMI_HIDDEN;
+        tried = ocmi_password_try(c, g, r, q->password, io);
+        return tried < 0 ? OCMI_NOT_YET : tried ? OCMI_LISTED : OCMI_HIDDEN;
+    }
+    place = q->level ? ocmi_token_find(g, q->token, q->room) : 0;
+    if (!g->member[place].level || !ocm_view_equal(ocmi_name_view(&g->member[place].name), q->name))
+        place = 0;
+    if (!place || !ocm_same_host(&c->from, &g->member[place].addr))
+        tried = ocmi_password_try(c, g, r, q->password, io);
+    if (tried <= 0) return tried < 0 ? OCMI_NOT_YET : OCMI_PASSWORD;
+    c->kept = place != 0;
+    c->member = place;
+    if (place) return OCMI_JOINED;
+    named = ocmi_name_find(g, room, q->name);
+    if (named && !g->member[named].reason) return OCMI_TAKEN;
+    /* The room hears that somebody left before it hears that the name is back. */
+    if ((named && !ocmi_announce(g, named)) || !ocmi_admits(g, room, &c->at)) return OCMI_FULL;
+    if (create) room = ocmi_room_open(g, q->room, q->password);
+    c->member = ocmi_member_add(g, room, q, &c->at);
+    return create ? OCMI_CREATED : OCMI_JOINED;
+}
+
+/* All frames of an answer. The last one's payload is written first, behind its header. */
+static void ocmi_conn_answer(ocm_conn *c, ocm_registry *g, const ocm_request *q, int decision)
 {
     static const char ack[] = "{\"status\":202,\"message\":\"the request has arrived\"}";
-    uint8_t payload[512];
-    ocmi_out p = ocmi_out_open(payload, sizeof payload), o = ocmi_out_open(c->out, sizeof c->out);
-    int json = q->dialect == OCM_DIALECT_JSON, text = q->dialect == OCM_DIALECT_TEXT;
+    int json = q->dialect == OCM_DIALECT_JSON;
+    ocm_view room = c->member && !json ? q->room : ocmi_none();
+    ocmi_out o = ocmi_out_open(c->out, sizeof c->out), p;
     if (!json) {
         ocmi_put_frame(&o, q->op, OCM_STATE_ACK, ocmi_none(), 1);
-        ocmi_put_byte(&o, text ? ocmi_decisions[decision].text : 200);
+        ocmi_put_byte(&o, q->dialect == OCM_DIALECT_TEXT ? ocmi_decisions[decision].text : 200);
     } else if (q->op != OCM_LIST) {
         ocmi_put_frame(&o, q->op, OCM_STATE_ACK, ocmi_none(), sizeof ack - 1);
         ocmi_put_text(&o, ack);
     }
     c->out_first = o.len;
-    ocmi_put_outcome(g, &p, q->dialect, decision, slot);
-    ocmi_put_frame(&o, q->op, OCM_STATE_COMPLETE, slot && !json ? q->room : ocmi_none(), p.len);
-    ocmi_put(&o, payload, p.len);
+    p = ocmi_out_open(c->out + o.len + OCM_HEADER_LEN + room.len,
+                      sizeof c->out - o.len - OCM_HEADER_LEN - room.len);
+    if (decision == OCMI_LISTED) ocmi_put_list(g, ocmi_room_find(g, q->room), &p);
+    else if (decision != OCMI_HIDDEN) ocmi_put_outcome(g, &p, q->dialect, decision, c->member);
+    ocmi_put_frame(&o, q->op, OCM_STATE_COMPLETE, room, p.len);
     OCM_ASSERT(!p.full && !o.full);
-    c->out_len = o.len;
-    c->later = g->now;
-    if (!json) c->later += OCMI_PAUSE_MS;
-    c->member = slot;
-    c->serial = g->member[slot].serial;
-    io->status = ocmi_decisions[decision].status;
-    if (!slot) g->counts.refused++;
+    c->out_len = o.len + p.len;
+    c->serial = g->member[c->member].serial;
+    c->later = json ? g->now : g->now + OCMI_PAUSE_MS;
+    c->deadline = c->later + OCMI_REQUEST_MS;
+    c->phase = OCMI_ANSWERING;
 }
 
-static void ocmi_conn_list(ocm_conn *c, ocm_registry *g, const ocm_request *q, ocm_io *io)
-{
-    uint32_t room = q->room.len ? ocmi_room_find(g, q->room) : 0;
-    ocmi_out head = ocmi_out_open(c->out, OCM_HEADER_LEN);
-    ocmi_out o = ocmi_out_open(c->out + OCM_HEADER_LEN, OCM_LIST_MAX);
-    if (q->room.len && !room) {
-        ocmi_conn_answer(c, g, q, OCMI_NO_ROOM, 0, io);
-        return;
-    }
-    if (!room || ocmi_password_fits(g, &g->room[room], q->password)) ocmi_put_list(g, room, &o);
-    else if (q->password.len) ocmi_guess_wrong(g, &c->from, q->room);
-    ocmi_put_frame(&head, OCM_LIST, OCM_STATE_COMPLETE, ocmi_none(), o.len);
-    c->out_first = c->out_len = OCM_HEADER_LEN + o.len;
-    c->later = g->now;
-    io->status = 200;
-}
-
-/* Examines a whole request, unless it is to wait for its turn. */
-static void ocmi_conn_request(ocm_conn *c, ocm_registry *g, const ocm_frame *f, ocm_io *io)
+/* Answers the request that has come, if it is whole, and need not wait. */
+static void ocmi_conn_request(ocm_conn *c, ocm_registry *g, ocm_io *io)
 {
     uint8_t scratch[OCM_PAYLOAD_MAX];
-    int good, tries, decision = c->too_large ? OCMI_TOO_LARGE : OCMI_MALFORMED;
-    uint32_t slot = 0, room;
-    ocm_request q;
-    good = ocm_request_decode(f, scratch, &q) > 0;
-    room = good ? ocmi_room_find(g, q.room) : 0;
-    tries = q.op == OCM_LIST && q.password.len;
-    if (q.op == OCM_JOIN) tries = ocmi_needs_password(g, &q, &c->from);
-    if (room && g->room[room].locked && tries) {
-        io->until = ocmi_guess_turn(g, &c->from, q.room, &c->turn);
-        if (io->until > g->now) return;
-    }
-    c->turn = 0;
-    c->phase = OCMI_ANSWERING;
-    g->counts.requests++;
-    io->op = q.op;
-    if (good) io->room = q.room;
-    if (good && q.op != OCM_LIST) { /* the name may be in scratch */
-        ocmi_name_set(&c->name, q.name);
-        io->name = ocmi_name_view(&c->name);
-    }
-    if (good && q.op == OCM_LIST) {
-        ocmi_conn_list(c, g, &q, io);
-        return;
-    }
-    c->at = c->from;
-    if (good) {
-        if (q.port) c->at.port = (uint16_t)q.port;
-        decision = q.op == OCM_CREATE ? ocmi_create(g, &q, &c->at, &slot)
-                                      : ocmi_join(g, &q, &c->at, &slot, &c->kept);
-    }
-    ocmi_conn_answer(c, g, &q, decision, slot, io);
-}
-
-static void ocmi_conn_read(ocm_conn *c, ocm_registry *g, ocm_io *io)
-{
+    int n, decision = OCMI_MALFORMED;
     ocm_frame f;
-    int n = ocm_frame_decode(c->in, c->in_len, OCM_PAYLOAD_MAX, &f);
+    ocm_request q;
+    n = ocm_frame_decode(c->in, c->in_len, OCM_PAYLOAD_MAX, &f);
     if (n == OCM_E_LARGE && c->in_len > OCM_HEADER_LEN + (size_t)c->in[0]) {
         c->too_large = 1; /* its first payload byte decides how it is answered */
         f.room = ocmi_none();
         f.payload = ocmi_view(c->in + OCM_HEADER_LEN + c->in[0], 1);
+        decision = OCMI_TOO_LARGE;
+    } else if (n <= 0) {
+        if (c->half_closed || g->now >= c->deadline) c->phase = OCMI_CLOSED;
+        return;
     }
-    if (n > 0 || c->too_large) ocmi_conn_request(c, g, &f, io);
+    if (ocm_request_decode(&f, scratch, &q) > 0) {
+        c->at = c->from;
+        if (q.port) c->at.port = (uint16_t)q.port;
+        decision = ocmi_decide(c, g, &q, io);
+        if (decision == OCMI_NOT_YET) return;
+        io->room = q.room;
+        if (q.op != OCM_LIST) { /* the name may be in scratch */
+            ocmi_name_set(&c->name, q.name);
+            io->name = ocmi_name_view(&c->name);
+        }
+    }
     c->used = n > 0 ? (size_t)n : 0;
-    if (c->phase == OCMI_ANSWERING) c->deadline = c->later + OCMI_REQUEST_MS;
-    else if (n <= 0 && (c->half_closed || g->now >= c->deadline)) c->phase = OCMI_CLOSED;
+    c->turn = 0;
+    io->op = q.op;
+    io->status = ocmi_decisions[decision].status;
+    g->counts.requests++;
+    if (io->status >= 400) g->counts.refused++;
+    ocmi_conn_answer(c, g, &q, decision);
 }
 
 /* The answer is out. Only now does a returning member have another address, and a new one 10 s for
@@ -2998,7 +2937,7 @@ OCM_API void ocm_conn_next(ocm_conn *c, ocm_registry *g, uint64_t now, ocm_io *i
     memset(io, 0, sizeof *io);
     if (c->phase == OCMI_ANSWERING && c->out_at == c->out_len) ocmi_conn_answered(c, g);
     io->until = c->deadline;
-    if (c->phase == OCMI_READING) ocmi_conn_read(c, g, io);
+    if (c->phase == OCMI_READING) ocmi_conn_request(c, g, io);
     else if (now >= c->deadline) c->phase = OCMI_CLOSED;
     if (c->phase > OCMI_ANSWERING && c->half_closed) c->phase = OCMI_CLOSED;
     if (c->phase == OCMI_ANSWERING) {
