@@ -1473,8 +1473,8 @@ typedef struct ocmi_table {
 /* One entry of the log. Its JSON follows, ended by a newline. */
 typedef struct ocmi_entry {
     uint64_t seq;
-    uint64_t generation; /* which of the rooms that used the slot */
-    uint32_t room;       /* 0: no entry, it only fills the end of the ring */
+    uint64_t log;        /* of its room, whose slot may have another one now */
+    uint32_t room;
     uint32_t sender;     /* member slot, 0: the server */
     uint32_t chain;      /* an older entry with that hash, as unit + 1 */
     uint16_t units;      /* size, in OCMI_UNIT bytes */
@@ -1487,8 +1487,7 @@ typedef struct ocmi_room {
     uint64_t first;      /* oldest entry held; seq + 1 if none is */
     uint64_t done;       /* every member that is not paused has been sent the log up to here */
     uint64_t pass;       /* what done becomes when the fan-out pass under way ends */
-    uint64_t generation; /* no other room of this registry ever has it; 0: the slot is free */
-    uint64_t log;        /* no other room has it, here or on another server */
+    uint64_t log;        /* no other room has it, here or on another server; 0: the slot is free */
     uint64_t probe_at;   /* ms: when it will have been quiet for OCMI_PROBE_MS */
     uint64_t password;   /* keyed hash of it */
     uint32_t base;       /* where its entries begin in the table */
@@ -1543,6 +1542,7 @@ enum { OCMI_KEY_TABLES, OCMI_KEY_PASSWORDS, OCMI_KEY_LOGS, OCMI_KEY_TOKENS, OCMI
 
 #define OCMI_UNIT 32u        /* bytes: entries of the log begin at multiples of it */
 #define OCMI_ENTRY_MAX 8192u /* bytes that no entry exceeds: OCM_TEXT_MAX bounds its JSON */
+#define OCMI_ENTRY_UNITS (OCMI_ENTRY_MAX / OCMI_UNIT)
 #define OCMI_BEHIND 64u      /* entries of a room that not everyone has been sent */
 #define OCMI_PROBE_MS 3000u
 #define OCMI_PROBES 10u
@@ -1559,14 +1559,14 @@ struct ocm_registry {
     ocm_counts counts;
     uint8_t key[OCMI_KEYS][16];
     uint64_t now;          /* ms: the time of the call under way */
-    uint64_t serial;       /* members so far */
-    uint64_t generation;   /* rooms so far */
+    uint64_t serial;       /* rooms and members so far */
     ocmi_room *room;       /* [1..rooms] */
     ocmi_member *member;   /* [1..members] */
     ocmi_origin *origin;   /* [1..origins] */
     uint8_t *log;
     ocmi_table rooms, tokens, names, origins, entries;
-    uint32_t log_units, log_head, log_tail, log_used;  /* in OCMI_UNIT bytes */
+    uint32_t log_units, log_head, log_tail; /* in OCMI_UNIT bytes */
+    uint32_t log_count; /* entries held */
     uint32_t room_top, member_top, origin_top, origin_count; /* top: slots ever used */
     ocmi_list rooms_free, members_free;       /* slots given back */
     ocmi_list open;                           /* rooms */
@@ -1820,43 +1820,40 @@ static const ocmi_entry *ocmi_entry_find(const ocm_registry *g, const ocmi_room 
     for (;; at = e->chain) {
         OCM_ASSERT(at != 0);
         e = ocmi_entry_at(g, at - 1);
-        if (e->seq == seq && e->generation == r->generation) return e;
+        if (e->seq == seq && e->log == r->log) return e;
     }
+}
+
+/* Where the entry after e begins: at the end of e, if one of any size fits there. */
+static uint32_t ocmi_log_after(const ocm_registry *g, uint32_t unit, const ocmi_entry *e)
+{
+    unit += e->units;
+    return unit <= g->log_units - OCMI_ENTRY_UNITS ? unit : 0;
 }
 
 /* Gives up the oldest entry of the whole log. 0 if somebody is still to be sent it. */
 static int ocmi_log_evict(ocm_registry *g)
 {
-    ocmi_entry *e = ocmi_entry_at(g, g->log_tail);
+    const ocmi_entry *e = ocmi_entry_at(g, g->log_tail);
     ocmi_room *r = &g->room[e->room];
-    if (e->room && r->generation == e->generation) {
+    if (r->log == e->log) {
         if (e->seq > r->done) return 0;
         r->first = e->seq + 1;
     }
     if (g->text_of == e) g->text_of = NULL;
-    g->log_used -= e->units;
-    g->log_tail += e->units;
-    if (g->log_tail == g->log_units) g->log_tail = 0;
+    g->log_tail = ocmi_log_after(g, g->log_tail, e);
+    g->log_count--;
     return 1;
 }
 
-/* Makes room for one entry of any size, in one piece. 0 if the log is full of what is still to be
+/* Makes room at the head for one entry of any size. 0 if the log is full of what is still to be
    sent, or the room has as much of it as a room may have. */
 static int ocmi_log_ready(ocm_registry *g, const ocmi_room *r)
 {
-    const uint32_t most = OCMI_ENTRY_MAX / OCMI_UNIT;
-    uint32_t end = g->log_units - g->log_head, fill = end < most ? end : 0;
-    OCM_ASSERT(end > 0); /* no entry is as long as `most` */
-    if (r && r->seq - r->done >= OCMI_BEHIND) return 0;
-    while (g->log_units - g->log_used < fill + most)
+    if (r->seq - r->done >= OCMI_BEHIND) return 0;
+    while (g->log_count && g->log_tail >= g->log_head &&
+           g->log_tail - g->log_head < OCMI_ENTRY_UNITS)
         if (!ocmi_log_evict(g)) return 0;
-    if (fill) {
-        ocmi_entry *e = ocmi_entry_at(g, g->log_head);
-        e->room = 0;
-        e->units = (uint16_t)fill;
-        g->log_used += fill;
-        g->log_head = 0;
-    }
     return 1;
 }
 
@@ -1883,11 +1880,10 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
     ocmi_entry *e = ocmi_entry_at(g, g->log_head);
     ocmi_out o = ocmi_out_open((uint8_t *)e + sizeof *e, OCMI_ENTRY_MAX - sizeof *e);
     uint32_t *head = ocmi_entry_head(g, r, r->seq + 1);
-    OCM_ASSERT(g->log_units - g->log_used >= OCMI_ENTRY_MAX / OCMI_UNIT);
     m->has |= OCM_HAS_SEQ;
     e->seq = m->seq = ++r->seq;
     e->room = room;
-    e->generation = r->generation;
+    e->log = r->log;
     e->sender = sender;
     ocmi_put_fields(&o, ocmi_message_fields, 7, m, m->has);
     e->plain_len = (uint16_t)o.len;
@@ -1899,8 +1895,8 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
     e->units = (uint16_t)((sizeof *e + o.len + OCMI_UNIT - 1) / OCMI_UNIT);
     e->chain = *head;
     *head = g->log_head + 1;
-    g->log_used += e->units;
-    g->log_head += e->units;
+    g->log_head = ocmi_log_after(g, g->log_head, e);
+    g->log_count++;
     r->probes = 0;
     ocmi_room_probe_after(g, room);
     ocmi_append(&g->pending, room);
@@ -2022,9 +2018,8 @@ static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password
     ocmi_room *r = &g->room[slot];
     uint64_t hash = ocmi_table_hash(g, name);
     memset(r, 0, sizeof *r);
-    r->generation = ++g->generation;
-    r->log = ocmi_number(g, OCMI_KEY_LOGS, r->generation) % OCM_INTEGER_MAX + 1;
-    r->base = (uint32_t)ocmi_number(g, OCMI_KEY_TABLES, r->generation);
+    r->log = ocmi_number(g, OCMI_KEY_LOGS, ++g->serial) % OCM_INTEGER_MAX + 1;
+    r->base = (uint32_t)ocmi_number(g, OCMI_KEY_TABLES, r->log);
     r->first = 1;
     r->open = 1;
     r->locked = password.len > 0;
@@ -2158,7 +2153,7 @@ static void ocmi_member_free(ocm_registry *g, uint32_t slot)
     ocmi_unlink(&r->members, slot);
     ocmi_append(&g->members_free, slot);
     if (r->members.head) return;
-    r->generation = 0; /* what the log still holds of the room belongs to nobody */
+    r->log = 0; /* what the log still holds of the room belongs to nobody */
     ocmi_unlink(&g->pending, room);
     ocmi_append(&g->rooms_free, room);
 }
