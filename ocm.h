@@ -993,14 +993,15 @@ static size_t ocmi_json_word(ocm_view t, size_t i, const char *word)
 /* The objects of the protocol are structs. A table of fields says which key stands for which member
    of a struct, for the reader and the writer alike; bit i of `has` stands for field i. */
 typedef struct ocmi_field {
-    const char *key;
+    ocm_view key;
     int type;
     size_t at;
 } ocmi_field;
 
 enum { OCMI_TEXT, OCMI_MAYBE, OCMI_NUMBER, OCMI_FLAG }; /* ocm_view, or null; uint64_t; int */
 
-#define OCMI_FIELD(key, type, into, member) {key, type, offsetof(into, member)}
+#define OCMI_FIELD(key, type, into, member) \
+    {{(const uint8_t *)key, sizeof key - 1}, type, offsetof(into, member)}
 
 /* The members of an object, without the brace that ends it. */
 static void ocmi_put_fields(ocmi_out *o, const ocmi_field *f, size_t count, const void *from,
@@ -1012,7 +1013,7 @@ static void ocmi_put_fields(ocmi_out *o, const ocmi_field *f, size_t count, cons
         const void *value = (const uint8_t *)from + f[i].at;
         if (!(has >> i & 1)) continue;
         ocmi_put_byte(o, c);
-        ocmi_put_string(o, ocm_text(f[i].key));
+        ocmi_put_string(o, f[i].key);
         ocmi_put_byte(o, ':');
         if (f[i].type == OCMI_NUMBER) ocmi_put_number(o, *(const uint64_t *)value);
         else if (f[i].type == OCMI_FLAG) ocmi_put_text(o, *(const int *)value ? "true" : "false");
@@ -1051,7 +1052,7 @@ static int ocmi_wanted_set(ocmi_wanted *w, ocm_view key, ocm_view value, ocm_vie
     int c = value.ptr[0], type;
     size_t i = 0;
     void *into;
-    while (i < w->count && !ocm_view_equal(key, ocm_text(w->fields[i].key))) i++;
+    while (i < w->count && !ocm_view_equal(key, w->fields[i].key)) i++;
     if (i == w->count) return 1;
     w->has |= 1u << i;
     into = (uint8_t *)w->into + w->fields[i].at;
@@ -1393,38 +1394,34 @@ static uint64_t ocmi_rotate(uint64_t x, int by)
     return x << by | x >> (64 - by);
 }
 
-static void ocmi_sip_round(uint64_t v[4])
+/* Rounds of SipHash over eight bytes. */
+static void ocmi_sip(uint64_t v[4], uint64_t bytes, int rounds)
 {
-    v[0] += v[1], v[1] = ocmi_rotate(v[1], 13) ^ v[0], v[0] = ocmi_rotate(v[0], 32);
-    v[2] += v[3], v[3] = ocmi_rotate(v[3], 16) ^ v[2];
-    v[0] += v[3], v[3] = ocmi_rotate(v[3], 21) ^ v[0];
-    v[2] += v[1], v[1] = ocmi_rotate(v[1], 17) ^ v[2], v[2] = ocmi_rotate(v[2], 32);
+    uint64_t a = v[0], b = v[1], c = v[2], d = v[3] ^ bytes; /* these stay in registers */
+    while (rounds--) {
+        a += b, b = ocmi_rotate(b, 13) ^ a, a = ocmi_rotate(a, 32);
+        c += d, d = ocmi_rotate(d, 16) ^ c;
+        a += d, d = ocmi_rotate(d, 21) ^ a;
+        c += b, b = ocmi_rotate(b, 17) ^ c, c = ocmi_rotate(c, 32);
+    }
+    v[0] = a ^ bytes, v[1] = b, v[2] = c, v[3] = d;
 }
 
 /* SipHash-2-4 (Aumasson and Bernstein, 2012): without the key nobody can predict a token, or find
    names that share a chain of a hash table. */
 static uint64_t ocmi_hash(const uint8_t key[16], ocm_view text)
 {
-    uint64_t k0 = ocmi_load64(key), k1 = ocmi_load64(key + 8), m;
-    uint64_t v[4];
-    size_t i, n = text.len;
+    uint64_t k0 = ocmi_load64(key), k1 = ocmi_load64(key + 8), v[4];
+    uint8_t last[8] = {0};
+    size_t i;
     v[0] = k0 ^ 0x736f6d6570736575u, v[1] = k1 ^ 0x646f72616e646f6du;
     v[2] = k0 ^ 0x6c7967656e657261u, v[3] = k1 ^ 0x7465646279746573u;
-    for (i = 0;; i += 8) {
-        uint8_t last[8] = {0};
-        int rest = n - i < 8;
-        if (rest) {
-            if (n - i) memcpy(last, text.ptr + i, n - i);
-            last[7] = (uint8_t)n;
-        }
-        m = ocmi_load64(rest ? last : text.ptr + i);
-        v[3] ^= m;
-        ocmi_sip_round(v), ocmi_sip_round(v);
-        v[0] ^= m;
-        if (rest) break;
-    }
+    for (i = 0; text.len - i >= 8; i += 8) ocmi_sip(v, ocmi_load64(text.ptr + i), 2);
+    if (text.len > i) memcpy(last, text.ptr + i, text.len - i);
+    last[7] = (uint8_t)text.len;
+    ocmi_sip(v, ocmi_load64(last), 2);
     v[2] ^= 0xff;
-    ocmi_sip_round(v), ocmi_sip_round(v), ocmi_sip_round(v), ocmi_sip_round(v);
+    ocmi_sip(v, 0, 4);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
@@ -1919,11 +1916,9 @@ static uint64_t ocmi_name_hash(const ocm_registry *g, uint32_t room, ocm_view na
     return ocmi_table_hash(g, name) ^ (uint64_t)room * 0x9E3779B97F4A7C15u;
 }
 
-/* Tokens are random and made here: nobody can choose some that share a chain. */
-static uint64_t ocmi_token_hash(const uint8_t *token)
+static ocm_view ocmi_token_view(const ocmi_member *m)
 {
-    uint64_t x = (ocmi_load64(token) * 0x9E3779B97F4A7C15u) ^ ocmi_load64(token + 8);
-    return (x ^ x >> 32) * 0x9E3779B97F4A7C15u;
+    return ocmi_view(m->token, OCM_TOKEN_LEN);
 }
 
 static void ocmi_token_make(const ocm_registry *g, uint8_t token[OCM_TOKEN_LEN], uint64_t serial)
@@ -1935,15 +1930,6 @@ static void ocmi_token_make(const ocm_registry *g, uint8_t token[OCM_TOKEN_LEN],
         if (i % 16 == 0) half = ocmi_number(g, i ? OCMI_KEY_TOKENS_2 : OCMI_KEY_TOKENS, serial);
         token[i] = (uint8_t)hex[half >> (4 * (i % 16)) & 15];
     }
-}
-
-/* Takes the same time wherever they differ. */
-static int ocmi_token_equal(const uint8_t *a, const uint8_t *b)
-{
-    uint64_t differ = 0;
-    int i;
-    for (i = 0; i < OCM_TOKEN_LEN; i += 8) differ |= ocmi_load64(a + i) ^ ocmi_load64(b + i);
-    return differ == 0;
 }
 
 static uint32_t ocmi_room_find(const ocm_registry *g, ocm_view name)
@@ -1967,17 +1953,14 @@ static uint32_t ocmi_name_find(const ocm_registry *g, uint32_t room, ocm_view na
     return slot;
 }
 
-/* The member with that token in that room. */
+/* The member with that token in that room. The hash is keyed, so how long a comparison takes tells
+   nothing: whoever changes a guess is led to another chain. */
 static uint32_t ocmi_token_find(const ocm_registry *g, ocm_view token, ocm_view room)
 {
-    uint32_t slot;
-    if (token.len != OCM_TOKEN_LEN) return 0;
-    slot = *ocmi_table_at(&g->tokens, ocmi_token_hash(token.ptr));
-    while (slot && !ocmi_token_equal(g->member[slot].token, token.ptr))
+    uint32_t slot = *ocmi_table_at(&g->tokens, ocmi_table_hash(g, token));
+    while (slot && !ocm_view_equal(ocmi_token_view(&g->member[slot]), token))
         slot = g->member[slot].token_chain;
-    if (!slot || ocm_view_equal(ocmi_name_view(&g->room[g->member[slot].room].name), room))
-        return slot;
-    return 0;
+    return ocm_view_equal(ocmi_name_view(&g->room[g->member[slot].room].name), room) ? slot : 0;
 }
 
 /* The origin that limits count: loopback is one, an IPv4 address is one, an IPv6 /64 is one. If the
@@ -2075,7 +2058,7 @@ static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_reques
     m->serial = ++g->serial;
     m->spent = g->now * g->limits.rate;
     ocmi_token_make(g, m->token, m->serial);
-    ocmi_table_add(&g->tokens, ocmi_token_hash(m->token), slot);
+    ocmi_table_add(&g->tokens, ocmi_table_hash(g, ocmi_token_view(m)), slot);
     ocmi_table_add(&g->names, ocmi_name_hash(g, room, q->name), slot);
     ocmi_alive(g, slot, m->level);
     ocmi_append(&r->members, slot);
@@ -2102,7 +2085,7 @@ static void ocmi_member_out(ocm_registry *g, uint32_t slot, int reason)
     m->reason = (uint8_t)reason;
     if (m->stop > g->room[m->room].seq) m->stop = g->room[m->room].seq;
     m->status = m->notice = 0;
-    ocmi_table_remove(&g->tokens, ocmi_token_hash(m->token), slot);
+    ocmi_table_remove(&g->tokens, ocmi_table_hash(g, ocmi_token_view(m)), slot);
     ocmi_unlink(m->fresh ? &g->fresh : &g->heard, slot);
     ocmi_unlink(&g->due, slot);
     if (--origin->members == 0)
@@ -2409,7 +2392,7 @@ static ocmi_out ocmi_event_open(ocm_registry *g, const ocmi_member *m)
     ocmi_out o = ocmi_out_open(g->out, sizeof g->out);
     if (m->dialect != OCM_DIALECT_TEXT)
         ocmi_put_datagram_head(&o, ocmi_name_view(&g->room[m->room].name),
-                               ocmi_view(m->token, OCM_TOKEN_LEN));
+                               ocmi_token_view(m));
     return o;
 }
 
@@ -2666,7 +2649,7 @@ static void ocmi_put_outcome(const ocm_registry *g, ocmi_out *o, int dialect, in
     memset(&a, 0, sizeof a);
     a.status = (uint64_t)ocmi_decisions[decision].status;
     a.why = ocm_text(ocmi_decisions[decision].words);
-    if (slot) a.token = ocmi_view(m->token, OCM_TOKEN_LEN);
+    if (slot) a.token = ocmi_token_view(m);
     a.level = 1;
     a.idle = g->limits.idle;
     a.seq = g->room[m->room].seq;

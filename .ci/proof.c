@@ -16,7 +16,7 @@ static void set(const ocmi_field *f, size_t count, void *into, ocm_view v)
     ocmi_wanted_set(&w, v, ocm_text("t"), ocmi_none());
     /*@ loop unroll 9; */
     for (i = 0; v.len && i < count; i++)
-        ocmi_wanted_set(&w, ocm_text(f[i].key), v, ocmi_none());
+        ocmi_wanted_set(&w, f[i].key, v, ocmi_none());
 }
 
 static void one(size_t n)
