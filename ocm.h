@@ -1508,6 +1508,7 @@ typedef struct ocmi_member {
     uint64_t expires;      /* ms: it times out then, unless it gives a sign of life */
     uint64_t spent;        /* rate: see ocmi_spend */
     uint64_t told;         /* ms: no notice before */
+    const char *notice;    /* what it is to be told, or NULL */
     uint64_t rejected;     /* the id that its notice is about, 0: none */
     uint64_t failed_at;    /* ms: the first failed send in a row */
     uint32_t room, origin;
@@ -1515,7 +1516,7 @@ typedef struct ocmi_member {
     ocmi_link in_room, due;
     ocmi_link waiting; /* for its next sign of life, or in `ended` */
     uint32_t token_chain, name_chain;
-    uint8_t dialect, level, fresh, status, notice, reason, failures;
+    uint8_t dialect, level, heard, status, reason, failures;
     ocmi_name name;
 } ocmi_member;
 
@@ -1543,7 +1544,7 @@ enum { OCMI_KEY_TABLES, OCMI_KEY_PASSWORDS, OCMI_KEY_LOGS, OCMI_KEY_TOKENS, OCMI
 #define OCMI_BEHIND 64u      /* entries of a room that not everyone has been sent */
 #define OCMI_PROBE_MS 3000u
 #define OCMI_PROBES 10u
-#define OCMI_FRESH_MS 10000u /* within which a new member of level 1 sends its first datagram */
+#define OCMI_FRESH_MS 10000u /* within which a new member of level 1 is heard, or it is out */
 #define OCMI_UNREACHABLE_MS 10000u
 #define OCMI_TURN 32u        /* datagrams for one room, or for one member alone, before the next */
 #define OCMI_GUESSES 256u
@@ -1567,7 +1568,7 @@ struct ocm_registry {
     uint32_t room_top, member_top, origin_top, origin_count; /* top: slots ever used */
     ocmi_list rooms_free, members_free;       /* slots given back */
     ocmi_list open;                           /* rooms */
-    ocmi_list fresh, heard;                   /* members, the one that times out next first */
+    ocmi_list alive[2];   /* members by `heard`, the one that times out next first */
     ocmi_list quiet;                          /* rooms, the one that is probed next first */
     ocmi_list idle_origins;
     ocmi_list pending, due, ended;            /* see "delivery" */
@@ -1721,8 +1722,8 @@ static size_t ocmi_layout(ocm_registry *g, const ocm_limits *limits, uint8_t *me
     OCMI_LIST_OPEN(&g->pending, g->room, pending);
     OCMI_LIST_OPEN(&g->quiet, g->room, quiet);
     OCMI_LIST_OPEN(&g->members_free, g->member, in_room);
-    OCMI_LIST_OPEN(&g->fresh, g->member, waiting);
-    OCMI_LIST_OPEN(&g->heard, g->member, waiting);
+    OCMI_LIST_OPEN(&g->alive[0], g->member, waiting);
+    OCMI_LIST_OPEN(&g->alive[1], g->member, waiting);
     OCMI_LIST_OPEN(&g->ended, g->member, waiting);
     OCMI_LIST_OPEN(&g->due, g->member, due);
     OCMI_LIST_OPEN(&g->idle_origins, g->origin, idle);
@@ -2015,15 +2016,15 @@ static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password
     return slot;
 }
 
-/* Notes a sign of life. Until its first datagram a member of level 1 is `fresh`, and times out
-   sooner. All members of a list wait equally long, so they time out in the order of the list. */
-static void ocmi_alive(ocm_registry *g, uint32_t slot, int fresh)
+/* Notes a sign of life. A member of level 1 that was never heard times out sooner. All members of
+   a list wait equally long, so they time out in the order of the list. */
+static void ocmi_alive(ocm_registry *g, uint32_t slot, int heard)
 {
     ocmi_member *m = &g->member[slot];
-    ocmi_unlink(m->fresh ? &g->fresh : &g->heard, slot);
-    m->fresh = (uint8_t)fresh;
-    m->expires = g->now + (fresh ? OCMI_FRESH_MS : (uint64_t)g->limits.idle * 1000);
-    ocmi_append(fresh ? &g->fresh : &g->heard, slot);
+    ocmi_unlink(&g->alive[m->heard], slot);
+    m->heard = (uint8_t)heard;
+    m->expires = g->now + (heard ? (uint64_t)g->limits.idle * 1000 : OCMI_FRESH_MS);
+    ocmi_append(&g->alive[heard], slot);
 }
 
 /* The room's log tells that a member came or went. Needs ocmi_log_ready. */
@@ -2060,7 +2061,7 @@ static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_reques
     ocmi_token_make(g, m->token, m->serial);
     ocmi_table_add(&g->tokens, ocmi_table_hash(g, ocmi_token_view(m)), slot);
     ocmi_table_add(&g->names, ocmi_name_hash(g, room, q->name), slot);
-    ocmi_alive(g, slot, m->level);
+    ocmi_alive(g, slot, !m->level);
     ocmi_append(&r->members, slot);
     m->origin = ocmi_origin_of(g, at);
     ocmi_unlink(&g->idle_origins, m->origin);
@@ -2084,9 +2085,10 @@ static void ocmi_member_out(ocm_registry *g, uint32_t slot, int reason)
     ocmi_origin *origin = &g->origin[m->origin];
     m->reason = (uint8_t)reason;
     if (m->stop > g->room[m->room].seq) m->stop = g->room[m->room].seq;
-    m->status = m->notice = 0;
+    m->status = 0;
+    m->notice = NULL;
     ocmi_table_remove(&g->tokens, ocmi_table_hash(g, ocmi_token_view(m)), slot);
-    ocmi_unlink(m->fresh ? &g->fresh : &g->heard, slot);
+    ocmi_unlink(&g->alive[m->heard], slot);
     ocmi_unlink(&g->due, slot);
     if (--origin->members == 0)
         ocmi_append(&g->idle_origins, m->origin);
@@ -2146,7 +2148,10 @@ static void ocmi_member_free(ocm_registry *g, uint32_t slot)
    A message is written to the log. Whatever concerns one member alone (a status, a notice) is noted
    at the member, which is put into the queue `due`. */
 
-enum { OCMI_TOO_LONG = 1, OCMI_NO_TEXT, OCMI_TOO_FAST, OCMI_EMPTY }; /* a member's notice */
+#define OCMI_TOO_LONG "your message was not sent: it is too long"
+#define OCMI_NO_TEXT "your message was not sent: it is not text"
+#define OCMI_TOO_FAST "your message was not sent: you send too fast"
+#define OCMI_EMPTY "your message was not sent: it is empty"
 
 static void ocmi_owe_status(ocm_registry *g, uint32_t slot)
 {
@@ -2156,13 +2161,13 @@ static void ocmi_owe_status(ocm_registry *g, uint32_t slot)
 }
 
 /* Tells the sender, at most once a second, that its message was rejected. */
-static void ocmi_reject(ocm_registry *g, uint32_t slot, int notice, uint64_t id)
+static void ocmi_reject(ocm_registry *g, uint32_t slot, const char *notice, uint64_t id)
 {
     ocmi_member *m = &g->member[slot];
     g->counts.rejected++;
     if (g->now < m->told) return;
     m->told = g->now + 1000;
-    m->notice = (uint8_t)notice;
+    m->notice = notice;
     m->rejected = id;
     ocmi_append(&g->due, slot);
 }
@@ -2181,8 +2186,8 @@ static int ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id)
     ocmi_room *r = &g->room[m->room];
     ocmi_scan scan = ocmi_text_scan(text);
     size_t len = r->name.len + ocmi_escaped_len(ocmi_name_view(&m->name)) + text.len + scan.escapes;
-    int notice = !scan.valid || scan.controls ? OCMI_NO_TEXT : len > OCM_TEXT_MAX ? OCMI_TOO_LONG
-               : text.len == 0 ? OCMI_EMPTY : 0;
+    const char *notice = !scan.valid || scan.controls ? OCMI_NO_TEXT
+                       : len > OCM_TEXT_MAX ? OCMI_TOO_LONG : text.len == 0 ? OCMI_EMPTY : NULL;
     ocm_message n;
     if (!notice && !ocmi_log_ready(g, r)) {
         ocmi_drop(g, slot);
@@ -2303,7 +2308,7 @@ OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
         return 0;
     }
     g->member[slot].addr = *from;
-    ocmi_alive(g, slot, 0);
+    ocmi_alive(g, slot, 1);
     if (!ocmi_hear(g, slot, d.payload, len)) ocmi_member_end(g, slot, OCM_REASON_LEFT);
     return 1;
 }
@@ -2362,30 +2367,6 @@ static const struct { const char *key, *words, *left; } ocmi_reasons[] = {
     {"", "", " left: the connection broke"},
 };
 
-static ocm_message ocmi_status_message(const ocm_registry *g, const ocmi_member *m)
-{
-    ocm_message n = ocmi_system(OCM_OP_LOG, OCM_HAS_SEQ | OCM_HAS_FIRST | OCM_HAS_ID);
-    n.seq = g->room[m->room].seq;
-    n.first = g->room[m->room].first;
-    n.id = m->taken;
-    return n;
-}
-
-static ocm_message ocmi_notice_message(const ocmi_member *m)
-{
-    static const char *const words[] = {
-        "", "your message was not sent: it is too long",
-        "your message was not sent: it is not text",
-        "your message was not sent: you send too fast",
-        "your message was not sent: it is empty"};
-    ocm_message n = ocmi_system(OCM_OP_NOTICE, OCM_HAS_USERNAME | OCM_HAS_TEXT);
-    n.username = ocmi_name_view(&m->name);
-    n.text = ocm_text(words[m->notice]);
-    n.id = m->rejected;
-    if (n.id) n.has |= OCM_HAS_ID;
-    return n;
-}
-
 /* Begins a datagram to a member: with the header, in the dialects that have one. */
 static ocmi_out ocmi_event_open(ocm_registry *g, const ocmi_member *m)
 {
@@ -2443,6 +2424,27 @@ static int ocmi_put_private(ocmi_out *o, size_t head, const ocmi_member *m, cons
     return 1;
 }
 
+/* The notice and the status that a member is to have. */
+static void ocmi_put_owed(const ocm_registry *g, ocmi_out *o, size_t head, ocmi_member *m)
+{
+    ocm_message n = ocmi_system(OCM_OP_NOTICE, OCM_HAS_USERNAME | OCM_HAS_TEXT);
+    if (m->notice) {
+        n.username = ocmi_name_view(&m->name);
+        n.text = ocm_text(m->notice);
+        n.id = m->rejected;
+        if (n.id) n.has |= OCM_HAS_ID;
+        if (!ocmi_put_private(o, head, m, &n)) return;
+        m->notice = NULL;
+    }
+    if (m->status) {
+        n = ocmi_system(OCM_OP_LOG, OCM_HAS_SEQ | OCM_HAS_FIRST | OCM_HAS_ID);
+        n.seq = g->room[m->room].seq;
+        n.first = g->room[m->room].first;
+        n.id = m->taken;
+        if (ocmi_put_private(o, head, m, &n)) m->status = 0;
+    }
+}
+
 /* What there is for a member: at level 1 as much of the log as fits one datagram, else the next
    entry that it did not say itself; and at the end of the log whatever is for it alone. A full
    datagram is filled up with empty lines, so that full ones are equally long, and a system may send
@@ -2454,7 +2456,6 @@ static int ocmi_send(ocm_registry *g, uint32_t slot, ocm_event *ev)
     uint64_t last = m->stop < r->seq ? m->stop : r->seq;
     ocmi_out o;
     size_t head;
-    ocm_message n;
     if (m->sent < r->first - 1) m->sent = r->first - 1; /* the log holds no more */
     if (m->sent >= last && !m->notice && !m->status) return 0;
     o = ocmi_event_open(g, m);
@@ -2468,14 +2469,7 @@ static int ocmi_send(ocm_registry *g, uint32_t slot, ocm_event *ev)
         memset(o.ptr + o.len, '\n', OCM_BATCH_MAX - o.len);
         o.len = OCM_BATCH_MAX;
     }
-    if (m->sent >= last && m->notice) {
-        n = ocmi_notice_message(m);
-        if (ocmi_put_private(&o, head, m, &n)) m->notice = 0;
-    }
-    if (m->sent >= last && m->status && !m->notice) {
-        n = ocmi_status_message(g, m);
-        if (ocmi_put_private(&o, head, m, &n)) m->status = 0;
-    }
+    if (m->sent >= last && (m->notice || m->status)) ocmi_put_owed(g, &o, head, m);
     return o.len > head ? ocmi_event_close(g, slot, &o, ev) : 0;
 }
 
@@ -2531,9 +2525,8 @@ static int ocmi_pending_next(ocm_registry *g, ocm_event *ev)
 static int ocmi_due_next(ocm_registry *g, ocm_event *ev)
 {
     uint32_t slot = g->due.head;
-    const ocmi_member *m = &g->member[slot];
     if (ocmi_send(g, slot, ev)) return 1;
-    if (m->reason) return ocmi_send_removed(g, slot, ev);
+    if (g->member[slot].reason) return ocmi_send_removed(g, slot, ev);
     ocmi_unlink(&g->due, slot);
     return 0;
 }
@@ -2557,14 +2550,13 @@ static void ocmi_probe(ocm_registry *g, uint32_t room)
 /* Does what time asks for, and returns when there is more to do. */
 static uint64_t ocmi_pass_time(ocm_registry *g)
 {
-    const ocmi_list *lists[2] = {&g->fresh, &g->heard};
     uint64_t until = UINT64_MAX;
     int i;
     for (i = 0; i < 2; i++) {
-        while (lists[i]->head && g->member[lists[i]->head].expires <= g->now)
-            ocmi_member_end(g, lists[i]->head, OCM_REASON_TIMEOUT);
-        if (lists[i]->head && g->member[lists[i]->head].expires < until)
-            until = g->member[lists[i]->head].expires;
+        const ocmi_list *l = &g->alive[i];
+        while (l->head && g->member[l->head].expires <= g->now)
+            ocmi_member_end(g, l->head, OCM_REASON_TIMEOUT);
+        if (l->head && g->member[l->head].expires < until) until = g->member[l->head].expires;
     }
     while (g->quiet.head && g->room[g->quiet.head].probe_at <= g->now) ocmi_probe(g, g->quiet.head);
     if (g->quiet.head && g->room[g->quiet.head].probe_at < until)
@@ -2584,32 +2576,25 @@ static int ocmi_announce(ocm_registry *g, uint32_t slot)
     return 1;
 }
 
-/* The room or the member whose turn it was goes to the end of its queue. */
-static void ocmi_turn_end(ocm_registry *g, int due)
-{
-    ocmi_list *queue = due ? &g->due : &g->pending;
-    g->turn = 0;
-    g->due_turn = !due;
-    if (queue->head) ocmi_to_end(queue, queue->head);
-}
-
 OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev)
 {
     uint64_t until = 0;
     OCM_ASSERT(g->magic == OCMI_MAGIC && ev != NULL);
     g->now = now;
     for (;;) {
-        int due;
+        int due, sent;
+        ocmi_list *queue;
         if (g->turn == 0) until = ocmi_pass_time(g);
         while (g->ended.head && ocmi_announce(g, g->ended.head)) {}
         due = g->due.head && (g->due_turn || !g->pending.head);
-        if (due ? ocmi_due_next(g, ev) : g->pending.head && ocmi_pending_next(g, ev)) {
-            if (++g->turn == OCMI_TURN) ocmi_turn_end(g, due);
-            return 1;
-        }
-        if (g->turn == 0 && !g->due.head && !g->pending.head && !g->ended.head) break;
+        queue = due ? &g->due : &g->pending;
+        if (!queue->head && g->turn == 0) break;
+        sent = queue->head && (due ? ocmi_due_next(g, ev) : ocmi_pending_next(g, ev));
+        if (sent && ++g->turn < OCMI_TURN) return 1;
+        if (sent && queue->head) ocmi_to_end(queue, queue->head);
         g->turn = 0;
         g->due_turn = !due;
+        if (sent) return 1;
     }
     memset(ev, 0, sizeof *ev);
     ev->until = until;
@@ -2897,7 +2882,7 @@ static void ocmi_conn_answered(ocm_conn *c, ocm_registry *g)
     if (served && m->serial == c->serial && !m->reason) {
         if (c->kept) m->addr = c->at;
         m->failures = 0;
-        ocmi_alive(g, c->member, m->fresh);
+        ocmi_alive(g, c->member, m->heard);
     }
     c->member = 0;
     c->out_at = c->out_len = 0;
