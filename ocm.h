@@ -1003,8 +1003,7 @@ enum { OCMI_TEXT, OCMI_MAYBE, OCMI_NUMBER, OCMI_FLAG }; /* ocm_view, or null; ui
 #define OCMI_FIELD(key, type, into, member) \
     {{(const uint8_t *)key, sizeof key - 1}, type, offsetof(into, member)}
 
-/* The members of an object, without the brace that ends it. */
-static void ocmi_put_fields(ocmi_out *o, const ocmi_field *f, size_t count, const void *from,
+static void ocmi_put_object(ocmi_out *o, const ocmi_field *f, size_t count, const void *from,
                             unsigned has)
 {
     size_t i;
@@ -1023,6 +1022,7 @@ static void ocmi_put_fields(ocmi_out *o, const ocmi_field *f, size_t count, cons
         c = ',';
     }
     if (c == '{') ocmi_put_byte(o, c);
+    ocmi_put_byte(o, '}');
 }
 
 /* What a reader looks for in an object, and what it found. */
@@ -1129,10 +1129,9 @@ OCM_API int ocm_frame_decode(const uint8_t *p, size_t len, size_t max, ocm_frame
     f->op = p[1];
     f->state = p[2];
     for (i = 3; i < OCM_HEADER_LEN; i++) {
-        if (payload > max) return OCM_E_LARGE; /* before the next shift could lose a bit */
         payload = payload << 8 | p[i];
+        if (payload > max) return OCM_E_LARGE; /* before the next shift could lose a bit */
     }
-    if (payload > max) return OCM_E_LARGE;
     if (len - OCM_HEADER_LEN < room || len - OCM_HEADER_LEN - room < payload) return 0;
     f->room = ocmi_view(p + OCM_HEADER_LEN, room);
     f->payload = ocmi_view(p + OCM_HEADER_LEN + room, (size_t)payload);
@@ -1204,18 +1203,13 @@ static const ocmi_field ocmi_message_fields[] = { /* in the order of OCM_HAS_ */
 
 OCM_API int ocm_message_decode(ocm_view json, uint8_t *scratch, ocm_message *m)
 {
-    unsigned has;
-    int result;
     memset(m, 0, sizeof *m);
-    result = ocmi_json_object(json, ocmi_message_fields, 8, m, scratch, &has);
-    m->has = has;
-    return result;
+    return ocmi_json_object(json, ocmi_message_fields, 8, m, scratch, &m->has);
 }
 
 static void ocmi_put_message(ocmi_out *o, const ocm_message *m)
 {
-    ocmi_put_fields(o, ocmi_message_fields, 8, m, m->has);
-    ocmi_put_byte(o, '}');
+    ocmi_put_object(o, ocmi_message_fields, 8, m, m->has);
 }
 
 OCM_API int ocm_message_encode(uint8_t *out, size_t cap, const ocm_message *m)
@@ -1267,13 +1261,6 @@ static int ocmi_line_next(ocm_view *rest, ocm_view *line)
     return 0;
 }
 
-/* A payload that begins with a brace is JSON, unless the state says that it is a team A name. */
-static int ocmi_dialect_of(int state, ocm_view payload)
-{
-    if (state != OCM_STATE_ACK && payload.len > 0 && payload.ptr[0] == '{') return OCM_DIALECT_JSON;
-    return state == OCM_STATE_REQUEST ? OCM_DIALECT_TEXT : OCM_DIALECT_TEAM_A;
-}
-
 static const ocmi_field ocmi_request_fields[] = {
     OCMI_FIELD("username", OCMI_TEXT, ocm_request, name),
     OCMI_FIELD("password", OCMI_TEXT, ocm_request, password),
@@ -1283,27 +1270,25 @@ static const ocmi_field ocmi_request_fields[] = {
     OCMI_FIELD("token", OCMI_TEXT, ocm_request, token),
 };
 
-static int ocmi_request_json(ocm_view json, uint8_t *scratch, ocm_request *q)
-{
-    unsigned has;
-    if (ocmi_json_object(json, ocmi_request_fields, 6, q, scratch, &has) < 0) return OCM_E_BAD;
-    if (q->password.len > OCM_NAME_MAX) return OCM_E_BAD;
-    return (has & 8) && (q->port < 1024 || q->port > 65535) ? OCM_E_BAD : 1;
-}
-
 OCM_API int ocm_request_decode(const ocm_frame *f, uint8_t *scratch, ocm_request *q)
 {
+    /* A payload that begins with a brace is JSON, unless the state says that it is a team A's. */
+    int json = f->state != OCM_STATE_ACK && f->payload.len > 0 && f->payload.ptr[0] == '{';
+    unsigned has = 0;
     memset(q, 0, sizeof *q);
     q->op = f->op;
-    q->dialect = ocmi_dialect_of(f->state, f->payload);
+    q->dialect = json ? OCM_DIALECT_JSON
+               : f->state == OCM_STATE_REQUEST ? OCM_DIALECT_TEXT : OCM_DIALECT_TEAM_A;
     q->room = f->room;
     if (f->op < OCM_CREATE || f->op > OCM_LIST || f->state > OCM_STATE_COMPLETE) return OCM_E_BAD;
-    if (q->dialect != OCM_DIALECT_JSON) q->name = f->payload;
-    else if (ocmi_request_json(f->payload, scratch, q) < 0) return OCM_E_BAD;
-    if (q->op != OCM_LIST)
-        return ocm_room_valid(q->room) && ocm_name_valid(q->name) ? 1 : OCM_E_BAD;
-    if (q->dialect != OCM_DIALECT_JSON) return OCM_E_BAD;
-    return q->room.len == 0 || ocm_room_valid(q->room) ? 1 : OCM_E_BAD;
+    if (!json) q->name = f->payload;
+    else if (ocmi_json_object(f->payload, ocmi_request_fields, 6, q, scratch, &has) < 0)
+        return OCM_E_BAD;
+    if (q->password.len > OCM_NAME_MAX) return OCM_E_BAD;
+    if ((has & 8) && (q->port < 1024 || q->port > 65535)) return OCM_E_BAD;
+    if (q->op == OCM_LIST && q->room.len == 0) return json ? 1 : OCM_E_BAD;
+    if (!ocm_room_valid(q->room)) return OCM_E_BAD;
+    return (q->op == OCM_LIST ? json : ocm_name_valid(q->name)) ? 1 : OCM_E_BAD;
 }
 
 OCM_API int ocm_request_encode(uint8_t *out, size_t cap, const ocm_request *q)
@@ -1316,24 +1301,9 @@ OCM_API int ocm_request_encode(uint8_t *out, size_t cap, const ocm_request *q)
                    (q->token.len ? 32u : 0u);
     if (q->dialect != OCM_DIALECT_JSON)
         return ocm_frame_encode(out, cap, q->op, state, q->room, q->name);
-    ocmi_put_fields(&o, ocmi_request_fields, 6, q, has);
-    ocmi_put_byte(&o, '}');
+    ocmi_put_object(&o, ocmi_request_fields, 6, q, has);
     if (o.full) return OCM_E_SPACE;
     return ocm_frame_encode(out, cap, q->op, state, q->room, ocmi_view(json, o.len));
-}
-
-/* The text dialect's answer: a sentence or a token. */
-static int ocmi_outcome_text(ocm_view v, ocm_outcome *o)
-{
-    const ocm_view error = ocm_text("error: ");
-    if (v.len >= error.len && memcmp(v.ptr, error.ptr, error.len) == 0) {
-        o->status = 400;
-        o->why = ocmi_view(v.ptr + error.len, v.len - error.len);
-        return 1;
-    }
-    o->status = 200;
-    o->token = v;
-    return v.len >= 1 && v.len <= OCM_TOKEN_MAX ? 1 : OCM_E_BAD;
 }
 
 static const ocmi_field ocmi_outcome_fields[] = {
@@ -1350,11 +1320,18 @@ static const ocmi_field ocmi_outcome_fields[] = {
 
 OCM_API int ocm_outcome_decode(const ocm_frame *f, uint8_t *scratch, ocm_outcome *o)
 {
+    const ocm_view error = ocm_text("error: "), v = f->payload;
     unsigned has;
     memset(o, 0, sizeof *o);
-    if (f->payload.len == 0 || f->payload.ptr[0] != '{') return ocmi_outcome_text(f->payload, o);
-    if (ocmi_json_object(f->payload, ocmi_outcome_fields, 9, o, scratch, &has) < 0)
-        return OCM_E_BAD;
+    if (v.len > 0 && v.ptr[0] == '{') {
+        if (ocmi_json_object(v, ocmi_outcome_fields, 9, o, scratch, &has) < 0) return OCM_E_BAD;
+    } else if (v.len >= error.len && memcmp(v.ptr, error.ptr, error.len) == 0) {
+        o->status = 400;
+        o->why = ocmi_view(v.ptr + error.len, v.len - error.len);
+    } else {
+        o->status = 200;
+        o->token = v;
+    }
     if (o->status < 200 || o->status > 599) return OCM_E_BAD;
     if (o->status >= 300) return 1;
     return o->token.len >= 1 && o->token.len <= OCM_TOKEN_MAX ? 1 : OCM_E_BAD;
@@ -1474,7 +1451,6 @@ typedef struct ocmi_entry {
     uint32_t room;
     uint32_t sender;     /* member slot, 0: the server */
     uint32_t chain;      /* an older entry with that hash, as unit + 1 */
-    uint16_t units;      /* size, in OCMI_UNIT bytes */
     uint16_t json_len;   /* of the whole object and a newline */
     uint16_t plain_len;  /* of the object without its id and without the closing brace */
 } ocmi_entry;
@@ -1535,12 +1511,10 @@ typedef struct ocmi_guess { /* after a wrong password */
 } ocmi_guess;
 
 /* One key for each purpose, so that nothing that one of them shows helps with another. */
-enum { OCMI_KEY_TABLES, OCMI_KEY_PASSWORDS, OCMI_KEY_LOGS, OCMI_KEY_TOKENS, OCMI_KEY_TOKENS_2,
-       OCMI_KEYS };
+enum { OCMI_KEY_TABLES, OCMI_KEY_PASSWORDS, OCMI_KEY_LOGS, OCMI_KEY_TOKENS, OCMI_KEYS };
 
 #define OCMI_UNIT 32u        /* bytes: entries of the log begin at multiples of it */
 #define OCMI_ENTRY_MAX 8192u /* bytes that no entry exceeds: OCM_TEXT_MAX bounds its JSON */
-#define OCMI_ENTRY_UNITS (OCMI_ENTRY_MAX / OCMI_UNIT)
 #define OCMI_BEHIND 64u      /* entries of a room that not everyone has been sent */
 #define OCMI_PROBE_MS 3000u
 #define OCMI_PROBES 10u
@@ -1667,21 +1641,16 @@ static void ocmi_carve_table(ocmi_table *t, uint8_t *mem, size_t *at, uint32_t s
     if (mem) memset(t->head, 0, sizeof(uint32_t) * heads);
 }
 
-static uint32_t ocmi_default(uint32_t value, uint32_t otherwise)
-{
-    return value ? value : otherwise;
-}
-
 static void ocmi_limits_fill(ocm_limits *l)
 {
-    l->rooms = ocmi_default(l->rooms, 1000);
-    l->members = ocmi_default(l->members, 10000);
-    l->room_size = ocmi_default(l->room_size, 1000);
-    l->origin_size = ocmi_default(l->origin_size, ocmi_default(l->members / 4, 1));
-    l->origin_joins = ocmi_default(l->origin_joins, 10);
-    l->log = ocmi_default(l->log, 4u << 20);
-    l->idle = ocmi_default(l->idle, 300);
-    l->rate = ocmi_default(l->rate, 50);
+    if (!l->rooms) l->rooms = 1000;
+    if (!l->members) l->members = 10000;
+    if (!l->room_size) l->room_size = 1000;
+    if (!l->origin_size) l->origin_size = l->members < 4 ? 1 : l->members / 4;
+    if (!l->origin_joins) l->origin_joins = 10;
+    if (!l->log) l->log = 4u << 20;
+    if (!l->idle) l->idle = 300;
+    if (!l->rate) l->rate = 50;
     OCM_ASSERT(l->log >= 65536 && l->log <= 1u << 30);
     OCM_ASSERT(l->rooms < 1u << 30 && (size_t)l->rooms < SIZE_MAX / 4096);
     OCM_ASSERT(l->members < 1u << 30 && (size_t)l->members < SIZE_MAX / 4096);
@@ -1822,11 +1791,12 @@ static const ocmi_entry *ocmi_entry_find(const ocm_registry *g, const ocmi_room 
     }
 }
 
-/* Where the entry after e begins: at the end of e, if one of any size fits there. */
-static uint32_t ocmi_log_after(const ocm_registry *g, uint32_t unit, const ocmi_entry *e)
+/* Where the entry after the one at that unit begins: at its end, if any entry fits there. */
+static uint32_t ocmi_log_after(const ocm_registry *g, uint32_t unit)
 {
-    unit += e->units;
-    return unit <= g->log_units - OCMI_ENTRY_UNITS ? unit : 0;
+    const ocmi_entry *e = ocmi_entry_at(g, unit);
+    unit += (uint32_t)(sizeof *e + e->json_len + OCMI_UNIT - 1) / OCMI_UNIT;
+    return unit <= g->log_units - OCMI_ENTRY_MAX / OCMI_UNIT ? unit : 0;
 }
 
 /* Gives up the oldest entry of the whole log. 0 if somebody is still to be sent it. */
@@ -1839,7 +1809,7 @@ static int ocmi_log_evict(ocm_registry *g)
         r->first = e->seq + 1;
     }
     if (g->text_of == e) g->text_of = NULL;
-    g->log_tail = ocmi_log_after(g, g->log_tail, e);
+    g->log_tail = ocmi_log_after(g, g->log_tail);
     g->log_count--;
     return 1;
 }
@@ -1850,7 +1820,7 @@ static int ocmi_log_ready(ocm_registry *g, const ocmi_room *r)
 {
     if (r->seq - r->done >= OCMI_BEHIND) return 0;
     while (g->log_count && g->log_tail >= g->log_head &&
-           g->log_tail - g->log_head < OCMI_ENTRY_UNITS)
+           g->log_tail - g->log_head < OCMI_ENTRY_MAX / OCMI_UNIT)
         if (!ocmi_log_evict(g)) return 0;
     return 1;
 }
@@ -1883,17 +1853,16 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
     e->room = room;
     e->log = r->log;
     e->sender = sender;
-    ocmi_put_fields(&o, ocmi_message_fields, 7, m, m->has);
-    e->plain_len = (uint16_t)o.len;
+    ocmi_put_message(&o, m);
+    e->plain_len = (uint16_t)--o.len; /* the id goes before the brace */
     if (id) ocmi_put_text(&o, ",\"id\":");
     if (id) ocmi_put_number(&o, id);
     ocmi_put_text(&o, "}\n");
     OCM_ASSERT(!o.full);
     e->json_len = (uint16_t)o.len;
-    e->units = (uint16_t)((sizeof *e + o.len + OCMI_UNIT - 1) / OCMI_UNIT);
     e->chain = *head;
     *head = g->log_head + 1;
-    g->log_head = ocmi_log_after(g, g->log_head, e);
+    g->log_head = ocmi_log_after(g, g->log_head);
     g->log_count++;
     r->probes = 0;
     ocmi_room_probe_after(g, room);
@@ -1928,7 +1897,7 @@ static void ocmi_token_make(const ocm_registry *g, uint8_t token[OCM_TOKEN_LEN],
     uint64_t half = 0;
     int i;
     for (i = 0; i < OCM_TOKEN_LEN; i++) {
-        if (i % 16 == 0) half = ocmi_number(g, i ? OCMI_KEY_TOKENS_2 : OCMI_KEY_TOKENS, serial);
+        if (i % 16 == 0) half = ocmi_number(g, OCMI_KEY_TOKENS, 2 * serial + (i > 0));
         token[i] = (uint8_t)hex[half >> (4 * (i % 16)) & 15];
     }
 }
@@ -2238,8 +2207,7 @@ static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
 typedef struct ocmi_hearing {
     int over;          /* nothing more is taken from it: over the rate, or no place */
     int messages;      /* that were the next in turn */
-    int positioned;
-    uint64_t position; /* the last one, if positioned */
+    uint64_t position; /* the last one that it gives; UINT64_MAX: none */
 } ocmi_hearing;
 
 /* One object from a member, or one message in the text dialects. 0 if it leaves. */
@@ -2261,7 +2229,6 @@ static int ocmi_hear_object(ocm_registry *g, uint32_t slot, ocm_view object, ocm
         ocmi_reject(g, slot, OCMI_NO_TEXT, 0);
     } else if (command) {
         if (n.operation != OCM_OP_LOG || !(n.has & OCM_HAS_SEQ) || n.has & OCM_HAS_FIRST) return 1;
-        h->positioned = 1;
         h->position = n.seq;
     } else if (n.has & OCM_HAS_SEQ) {
         return 1; /* a server's: it is not to be made to talk to another, or to itself */
@@ -2278,7 +2245,7 @@ static int ocmi_hear_object(ocm_registry *g, uint32_t slot, ocm_view object, ocm
 static int ocmi_hear(ocm_registry *g, uint32_t slot, ocm_view payload, size_t datagram_len)
 {
     ocmi_member *m = &g->member[slot];
-    ocmi_hearing h = {0, 0, 0, 0};
+    ocmi_hearing h = {0, 0, UINT64_MAX};
     ocm_view line;
     h.over = !ocmi_spend(&m->spent, g->now, g->limits.rate);
     if (datagram_len > OCM_DATAGRAM_MAX) {
@@ -2290,7 +2257,7 @@ static int ocmi_hear(ocm_registry *g, uint32_t slot, ocm_view payload, size_t da
     if (!m->level) return !payload.len || ocmi_hear_object(g, slot, payload, &h);
     while (ocmi_line_next(&payload, &line))
         if (!ocmi_hear_object(g, slot, line, &h)) return 0;
-    if (h.positioned) ocmi_position(g, slot, h.position);
+    if (h.position < UINT64_MAX) ocmi_position(g, slot, h.position);
     return 1;
 }
 
@@ -2650,8 +2617,7 @@ static void ocmi_put_outcome(const ocm_registry *g, ocmi_out *o, int dialect, in
         a.status = (uint64_t)ocmi_decisions[decision].team_a;
         has = 1u << 1 | 1u << 4; /* status_code, user_token */
     }
-    ocmi_put_fields(o, ocmi_outcome_fields, 9, &a, has);
-    ocmi_put_byte(o, '}');
+    ocmi_put_object(o, ocmi_outcome_fields, 9, &a, has);
 }
 
 /* A list of all rooms (room 0), or of a room's members. If it is too long it ends with the last
@@ -2674,8 +2640,8 @@ static void ocmi_put_list(const ocm_registry *g, uint32_t room, ocmi_out *o)
             l.size = g->room[slot].size;
             l.password = g->room[slot].locked;
         }
-        ocmi_put_fields(o, ocmi_listed_fields, 6, &l, room ? 8 | 16 : 1 | 2 | 4);
-        ocmi_put_text(o, "}\n");
+        ocmi_put_object(o, ocmi_listed_fields, 6, &l, room ? 8 | 16 : 1 | 2 | 4);
+        ocmi_put_byte(o, '\n');
         if (o->full) break;
     }
     if (!o->full) return;
