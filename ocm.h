@@ -1484,15 +1484,14 @@ typedef struct ocmi_member {
     uint64_t expires;      /* ms: it times out then, unless it gives a sign of life */
     uint64_t spent;        /* rate: see ocmi_spend */
     uint64_t told;         /* ms: no notice before */
-    const char *notice;    /* what it is to be told, or NULL */
     uint64_t rejected;     /* the id that its notice is about, 0: none */
     uint64_t failed_at;    /* ms: the first failed send in a row */
     uint32_t room, origin;
     uint32_t events, failed; /* events handed out for it; the last of them that failed */
     ocmi_link in_room, due;
-    ocmi_link waiting; /* for its next sign of life, or in `ended` */
+    ocmi_link waiting; /* for its next sign of life */
     uint32_t token_chain, name_chain;
-    uint8_t dialect, level, heard, status, reason, failures;
+    uint8_t dialect, level, heard, status, notice, reason, announced, failures;
     ocmi_name name;
 } ocmi_member;
 
@@ -1545,7 +1544,7 @@ struct ocm_registry {
     ocmi_list alive[2];   /* members by `heard`, the one that times out next first */
     ocmi_list quiet;                          /* rooms, the one that is probed next first */
     ocmi_list idle_origins;
-    ocmi_list pending, due, ended;            /* see "delivery" */
+    ocmi_list pending, due;                   /* see "delivery" */
     uint32_t turn; /* datagrams handed out in the turn under way */
     int due_turn;  /* it is a turn of due */
     ocmi_guess guess[OCMI_GUESSES];
@@ -1693,7 +1692,6 @@ static size_t ocmi_layout(ocm_registry *g, const ocm_limits *limits, uint8_t *me
     OCMI_LIST_OPEN(&g->members_free, g->member, in_room);
     OCMI_LIST_OPEN(&g->alive[0], g->member, waiting);
     OCMI_LIST_OPEN(&g->alive[1], g->member, waiting);
-    OCMI_LIST_OPEN(&g->ended, g->member, waiting);
     OCMI_LIST_OPEN(&g->due, g->member, due);
     OCMI_LIST_OPEN(&g->idle_origins, g->origin, idle);
     return at;
@@ -1910,14 +1908,13 @@ static uint32_t ocmi_room_find(const ocm_registry *g, ocm_view name)
     return slot;
 }
 
-/* The member of that name, as the room knows it: it may be out, and the room has not heard that. */
+/* The member of that name, as the room knows it: it may be out, and that is not announced yet. */
 static uint32_t ocmi_name_find(const ocm_registry *g, uint32_t room, ocm_view name)
 {
     uint32_t slot = *ocmi_table_at(&g->names, ocmi_name_hash(g, room, name));
     for (; slot; slot = g->member[slot].name_chain) {
         const ocmi_member *m = &g->member[slot];
-        if (m->room == room && ocm_view_equal(ocmi_name_view(&m->name), name) &&
-            (!m->reason || ocmi_in_list(&g->ended, slot)))
+        if (m->room == room && !m->announced && ocm_view_equal(ocmi_name_view(&m->name), name))
             break;
     }
     return slot;
@@ -2054,11 +2051,9 @@ static void ocmi_member_out(ocm_registry *g, uint32_t slot, int reason)
     ocmi_origin *origin = &g->origin[m->origin];
     m->reason = (uint8_t)reason;
     if (m->stop > g->room[m->room].seq) m->stop = g->room[m->room].seq;
-    m->status = 0;
-    m->notice = NULL;
+    m->status = m->notice = 0;
     ocmi_table_remove(&g->tokens, ocmi_table_hash(g, ocmi_token_view(m)), slot);
     ocmi_unlink(&g->alive[m->heard], slot);
-    ocmi_unlink(&g->due, slot);
     if (--origin->members == 0)
         ocmi_append(&g->idle_origins, m->origin);
     g->room[m->room].size--;
@@ -2073,7 +2068,7 @@ static void ocmi_room_close(ocm_registry *g, uint32_t room, int reason)
     uint32_t slot;
     for (slot = r->members.head; slot; slot = g->member[slot].in_room.next) {
         if (!g->member[slot].reason) ocmi_member_out(g, slot, reason);
-        ocmi_unlink(&g->ended, slot);
+        ocmi_unlink(&g->due, slot);
     }
     r->open = 0;
     r->cursor = r->members.head;
@@ -2085,13 +2080,13 @@ static void ocmi_room_close(ocm_registry *g, uint32_t room, int reason)
     ocmi_append(&g->pending, room);
 }
 
-/* Ends a membership; the host's ends the room's. The room hears of it once its log has a place. */
+/* Ends a membership; the host's ends the room's. */
 static void ocmi_member_end(ocm_registry *g, uint32_t slot, int reason)
 {
     uint32_t room = g->member[slot].room;
     ocmi_member_out(g, slot, reason);
     if (g->room[room].host == slot) ocmi_room_close(g, room, OCM_REASON_HOST);
-    else ocmi_append(&g->ended, slot);
+    else ocmi_append(&g->due, slot);
 }
 
 /* It has been told: its slot may be used again, and the last one ends the room. What the slots hold
@@ -2117,10 +2112,7 @@ static void ocmi_member_free(ocm_registry *g, uint32_t slot)
    A message is written to the log. Whatever concerns one member alone (a status, a notice) is noted
    at the member, which is put into the queue `due`. */
 
-#define OCMI_TOO_LONG "your message was not sent: it is too long"
-#define OCMI_NO_TEXT "your message was not sent: it is not text"
-#define OCMI_TOO_FAST "your message was not sent: you send too fast"
-#define OCMI_EMPTY "your message was not sent: it is empty"
+enum { OCMI_TOO_LONG = 1, OCMI_NO_TEXT, OCMI_TOO_FAST, OCMI_EMPTY }; /* a member's notice */
 
 static void ocmi_owe_status(ocm_registry *g, uint32_t slot)
 {
@@ -2130,13 +2122,13 @@ static void ocmi_owe_status(ocm_registry *g, uint32_t slot)
 }
 
 /* Tells the sender, at most once a second, that its message was rejected. */
-static void ocmi_reject(ocm_registry *g, uint32_t slot, const char *notice, uint64_t id)
+static void ocmi_reject(ocm_registry *g, uint32_t slot, int notice, uint64_t id)
 {
     ocmi_member *m = &g->member[slot];
     g->counts.rejected++;
     if (g->now < m->told) return;
     m->told = g->now + 1000;
-    m->notice = notice;
+    m->notice = (uint8_t)notice;
     m->rejected = id;
     ocmi_append(&g->due, slot);
 }
@@ -2155,8 +2147,8 @@ static int ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id)
     ocmi_room *r = &g->room[m->room];
     ocmi_scan scan = ocmi_text_scan(text);
     size_t len = r->name.len + ocmi_escaped_len(ocmi_name_view(&m->name)) + text.len + scan.escapes;
-    const char *notice = !scan.valid || scan.controls ? OCMI_NO_TEXT
-                       : len > OCM_TEXT_MAX ? OCMI_TOO_LONG : text.len == 0 ? OCMI_EMPTY : NULL;
+    int notice = !scan.valid || scan.controls ? OCMI_NO_TEXT : len > OCM_TEXT_MAX ? OCMI_TOO_LONG
+               : text.len == 0 ? OCMI_EMPTY : 0;
     ocm_message n;
     if (!notice && !ocmi_log_ready(g, r)) {
         ocmi_drop(g, slot);
@@ -2306,18 +2298,17 @@ OCM_API void ocm_registry_stop(ocm_registry *g)
 
 /* ==== 5. Registry: delivery =================================================================
 
-   Three queues hold what is to be sent; ocm_registry_next takes from them until they are empty.
+   Two queues hold what is to be sent; ocm_registry_next takes from them until they are empty.
 
    pending  Open rooms whose log has grown since the last fan-out pass began, and closed rooms. A
             pass goes once through the room's members and brings each up to date; the room's `done`
             is then what the log was when the pass began. After OCMI_TURN datagrams the next room
             has its turn.
    due      Members with something for them alone: entries after a position that went back, a
-            status, a notice, the end. A member leaves the queue when nothing of that is left.
-   ended    Members whose end the room is still to hear of. It is written to the log as soon as
-            there is a place, and the member becomes due.
+            status, a notice, the end, of which the room hears first. A member leaves the queue
+            when nothing of that is left.
 
-   due and pending take turns. Nothing here allocates or copies more than one datagram. */
+   They take turns. Nothing here allocates or copies more than one datagram. */
 
 /* Beside the public reasons: its answer did not get out, so it was never told, and is not told that
    it is out. */
@@ -2394,14 +2385,19 @@ static int ocmi_put_private(ocmi_out *o, size_t head, const ocmi_member *m, cons
 /* The notice and the status that a member is to have. */
 static void ocmi_put_owed(const ocm_registry *g, ocmi_out *o, size_t head, ocmi_member *m)
 {
+    static const char *const words[] = {
+        "", "your message was not sent: it is too long",
+        "your message was not sent: it is not text",
+        "your message was not sent: you send too fast",
+        "your message was not sent: it is empty"};
     ocm_message n = ocmi_system(OCM_OP_NOTICE, OCM_HAS_USERNAME | OCM_HAS_TEXT);
     if (m->notice) {
         n.username = ocmi_name_view(&m->name);
-        n.text = ocm_text(m->notice);
+        n.text = ocm_text(words[m->notice]);
         n.id = m->rejected;
         if (n.id) n.has |= OCM_HAS_ID;
         if (!ocmi_put_private(o, head, m, &n)) return;
-        m->notice = NULL;
+        m->notice = 0;
     }
     if (m->status) {
         n = ocmi_system(OCM_OP_LOG, OCM_HAS_SEQ | OCM_HAS_FIRST | OCM_HAS_ID);
@@ -2488,12 +2484,27 @@ static int ocmi_pending_next(ocm_registry *g, ocm_event *ev)
     return 0;
 }
 
+/* The room hears that a membership has ended. 0 if its log has no place now. */
+static int ocmi_announce(ocm_registry *g, uint32_t slot)
+{
+    ocmi_member *m = &g->member[slot];
+    if (!ocmi_log_ready(g, &g->room[m->room])) return 0;
+    ocmi_tell(g, slot, OCM_OP_LEFT, ocmi_reasons[m->reason].left);
+    m->announced = 1;
+    return 1;
+}
+
 /* The turn of the member at the head of `due`. */
 static int ocmi_due_next(ocm_registry *g, ocm_event *ev)
 {
     uint32_t slot = g->due.head;
+    const ocmi_member *m = &g->member[slot];
+    if (m->reason && !m->announced && !ocmi_announce(g, slot)) {
+        ocmi_to_end(&g->due, slot); /* a pass makes place: some room is pending */
+        return 0;
+    }
     if (ocmi_send(g, slot, ev)) return 1;
-    if (g->member[slot].reason) return ocmi_send_removed(g, slot, ev);
+    if (m->reason) return ocmi_send_removed(g, slot, ev);
     ocmi_unlink(&g->due, slot);
     return 0;
 }
@@ -2531,18 +2542,6 @@ static uint64_t ocmi_pass_time(ocm_registry *g)
     return until;
 }
 
-/* The room hears that a membership has ended. 0 if its log has no place: it is to be tried again,
-   after those of other rooms. */
-static int ocmi_announce(ocm_registry *g, uint32_t slot)
-{
-    ocmi_to_end(&g->ended, slot);
-    if (!ocmi_log_ready(g, &g->room[g->member[slot].room])) return 0;
-    ocmi_unlink(&g->ended, slot);
-    ocmi_tell(g, slot, OCM_OP_LEFT, ocmi_reasons[g->member[slot].reason].left);
-    ocmi_append(&g->due, slot);
-    return 1;
-}
-
 OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev)
 {
     uint64_t until = 0;
@@ -2552,7 +2551,6 @@ OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev)
         int due, sent;
         ocmi_list *queue;
         if (g->turn == 0) until = ocmi_pass_time(g);
-        while (g->ended.head && ocmi_announce(g, g->ended.head)) {}
         due = g->due.head && (g->due_turn || !g->pending.head);
         queue = due ? &g->due : &g->pending;
         if (!queue->head && g->turn == 0) break;
