@@ -196,9 +196,9 @@ OPTIONS, to be defined before inclusion
     OCM_OUTBOX, OCM_REORDER   smaller sessions, see there
 
 HOW A MESSAGE TRAVELS through a server:
-    recvfrom, ocm_registry_datagram, ocmi_token_find, ocmi_hear, ocmi_hear_object,
-    ocm_message_decode, ocmi_say, ocmi_log_add; and for each member: ocm_registry_next,
-    ocmi_pending_next, ocmi_send, ocmi_put_entry, sendto.               */
+    recvfrom, ocm_registry_datagram, ocmi_token_find, ocmi_hear, ocm_message_decode, ocmi_say,
+    ocmi_log_add; and for each member: ocm_registry_next, ocmi_pending_next, ocmi_send,
+    ocmi_put_entry, sendto.               */
 
 #ifndef OCM_H
 #define OCM_H
@@ -2121,23 +2121,17 @@ static void ocmi_owe_status(ocm_registry *g, uint32_t slot)
     ocmi_append(&g->due, slot);
 }
 
-/* Tells the sender, at most once a second, that its message was rejected. */
+/* Tells the sender, at most once a second, that its message was rejected; but a member of level 1
+   repeats what came too fast. */
 static void ocmi_reject(ocm_registry *g, uint32_t slot, int notice, uint64_t id)
 {
     ocmi_member *m = &g->member[slot];
     g->counts.rejected++;
-    if (g->now < m->told) return;
+    if (g->now < m->told || (m->level && notice == OCMI_TOO_FAST)) return;
     m->told = g->now + 1000;
     m->notice = (uint8_t)notice;
     m->rejected = id;
     ocmi_append(&g->due, slot);
-}
-
-/* What is over the rate, or finds no place in the log. A member of level 1 repeats it. */
-static void ocmi_drop(ocm_registry *g, uint32_t slot)
-{
-    if (g->member[slot].level) g->counts.rejected++;
-    else ocmi_reject(g, slot, OCMI_TOO_FAST, 0);
 }
 
 /* Takes one message; id 0 if it has none. 0 if there is no place for it now. */
@@ -2151,7 +2145,7 @@ static int ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id)
                : text.len == 0 ? OCMI_EMPTY : 0;
     ocm_message n;
     if (!notice && !ocmi_log_ready(g, r)) {
-        ocmi_drop(g, slot);
+        ocmi_reject(g, slot, OCMI_TOO_FAST, 0);
         return 0;
     }
     if (id) m->taken = id;
@@ -2203,7 +2197,7 @@ typedef struct ocmi_hearing {
 } ocmi_hearing;
 
 /* One object from a member, or one message in the text dialects. 0 if it leaves. */
-static int ocmi_hear_object(ocm_registry *g, uint32_t slot, ocm_view object, ocmi_hearing *h)
+static int ocmi_hear(ocm_registry *g, uint32_t slot, ocm_view object, ocmi_hearing *h)
 {
     uint8_t scratch[OCM_DATAGRAM_MAX];
     ocmi_member *m = &g->member[slot];
@@ -2220,8 +2214,8 @@ static int ocmi_hear_object(ocm_registry *g, uint32_t slot, ocm_view object, ocm
     if (!good) {
         ocmi_reject(g, slot, OCMI_NO_TEXT, 0);
     } else if (command) {
-        if (n.operation != OCM_OP_LOG || !(n.has & OCM_HAS_SEQ) || n.has & OCM_HAS_FIRST) return 1;
-        h->position = n.seq;
+        if (!m->level || n.operation != OCM_OP_LOG || n.has & OCM_HAS_FIRST) return 1;
+        if (n.has & OCM_HAS_SEQ) h->position = n.seq;
     } else if (n.has & OCM_HAS_SEQ) {
         return 1; /* a server's: it is not to be made to talk to another, or to itself */
     } else if (n.id ? n.id <= m->taken : !n.text.len) { /* repeated, or empty */
@@ -2233,42 +2227,40 @@ static int ocmi_hear_object(ocm_registry *g, uint32_t slot, ocm_view object, ocm
     return 1;
 }
 
-/* What a member sends: 0 if it leaves with it. */
-static int ocmi_hear(ocm_registry *g, uint32_t slot, ocm_view payload, size_t datagram_len)
-{
-    ocmi_member *m = &g->member[slot];
-    ocmi_hearing h = {0, 0, UINT64_MAX};
-    ocm_view line;
-    h.over = !ocmi_spend(&m->spent, g->now, g->limits.rate);
-    if (datagram_len > OCM_DATAGRAM_MAX) {
-        if (!h.over) ocmi_reject(g, slot, OCMI_TOO_LONG, 0);
-        return 1;
-    }
-    if (h.over && payload.len) ocmi_drop(g, slot);
-    if (!h.over && !payload.len) ocmi_owe_status(g, slot);
-    if (!m->level) return !payload.len || ocmi_hear_object(g, slot, payload, &h);
-    while (ocmi_line_next(&payload, &line))
-        if (!ocmi_hear_object(g, slot, line, &h)) return 0;
-    if (h.position < UINT64_MAX) ocmi_position(g, slot, h.position);
-    return 1;
-}
-
 OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
                                   const ocm_addr *from, uint64_t now)
 {
+    ocmi_hearing h = {0, 0, UINT64_MAX};
     uint32_t slot = 0;
+    int stays = 1;
+    ocmi_member *m;
     ocm_datagram d;
+    ocm_view line;
     OCM_ASSERT(g->magic == OCMI_MAGIC);
     g->now = now;
     g->counts.datagrams++;
     if (ocm_datagram_decode(p, len, &d) > 0) slot = ocmi_token_find(g, d.token, d.room);
-    if (!slot || !ocm_same_host(from, &g->member[slot].addr)) {
+    m = &g->member[slot];
+    if (!slot || !ocm_same_host(from, &m->addr)) {
         g->counts.dropped++;
         return 0;
     }
-    g->member[slot].addr = *from;
+    m->addr = *from;
     ocmi_alive(g, slot, 1);
-    if (!ocmi_hear(g, slot, d.payload, len)) ocmi_member_end(g, slot, OCM_REASON_LEFT);
+    h.over = !ocmi_spend(&m->spent, now, g->limits.rate);
+    if (len > OCM_DATAGRAM_MAX) {
+        if (!h.over) ocmi_reject(g, slot, OCMI_TOO_LONG, 0);
+    } else if (d.payload.len == 0) {
+        if (!h.over) ocmi_owe_status(g, slot);
+    } else {
+        if (h.over) ocmi_reject(g, slot, OCMI_TOO_FAST, 0);
+        if (!m->level) stays = ocmi_hear(g, slot, d.payload, &h);
+        else
+            while (stays && ocmi_line_next(&d.payload, &line))
+                stays = ocmi_hear(g, slot, line, &h);
+        if (!stays) ocmi_member_end(g, slot, OCM_REASON_LEFT);
+        else if (h.position < UINT64_MAX) ocmi_position(g, slot, h.position);
+    }
     return 1;
 }
 
@@ -2280,10 +2272,8 @@ OCM_API void ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t 
     m = &g->member[ev->member];
     g->now = now;
     if (m->serial != ev->serial || m->reason) return;
-    if (m->failures == 0 || ev->number != m->failed + 1) {
-        m->failures = 0;
-        m->failed_at = now;
-    }
+    if (ev->number != m->failed + 1) m->failures = 0;
+    if (m->failures == 0) m->failed_at = now;
     m->failed = ev->number;
     if (m->failures < 3) m->failures++;
     if (m->failures == 3 && now - m->failed_at >= OCMI_UNREACHABLE_MS)
@@ -2599,23 +2589,24 @@ static void ocmi_put_outcome(const ocm_registry *g, ocmi_out *o, int dialect, in
     memset(&a, 0, sizeof a);
     a.status = (uint64_t)ocmi_decisions[decision].status;
     a.why = ocm_text(ocmi_decisions[decision].words);
-    if (slot) a.token = ocmi_token_view(m);
     a.level = 1;
     a.idle = g->limits.idle;
     a.seq = g->room[m->room].seq;
     a.log = g->room[m->room].log;
-    if (dialect == OCM_DIALECT_TEXT) {
-        ocmi_put_text(o, slot ? "" : "error: ");
-        ocmi_put_view(o, slot ? a.token : a.why);
-        return;
+    if (slot) {
+        a.token = ocmi_token_view(m);
+        has |= 1u << 3 | (m->level ? 15u << 5 : 0); /* token; ocm, idle, seq, log */
     }
-    if (slot) has |= 1u << 3; /* token */
-    if (slot && m->level) has |= 15u << 5; /* ocm, idle, seq, log */
     if (dialect == OCM_DIALECT_TEAM_A) {
         a.status = (uint64_t)ocmi_decisions[decision].team_a;
         has = 1u << 1 | 1u << 4; /* status_code, user_token */
     }
-    ocmi_put_object(o, ocmi_outcome_fields, 9, &a, has);
+    if (dialect != OCM_DIALECT_TEXT) {
+        ocmi_put_object(o, ocmi_outcome_fields, 9, &a, has);
+    } else {
+        ocmi_put_text(o, slot ? "" : "error: ");
+        ocmi_put_view(o, slot ? a.token : a.why);
+    }
 }
 
 /* A list of all rooms (room 0), or of a room's members. If it is too long it ends with the last
