@@ -2558,7 +2558,7 @@ OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev)
 
 /* ==== 5. Registry: requests =================================================================
 
-   What is decided about a request, and the two frames that answer it. */
+   What a connection's request is answered: ocmi_decide says it. */
 
 enum { OCMI_CREATED, OCMI_JOINED, OCMI_LISTED, OCMI_HIDDEN, OCMI_MALFORMED, OCMI_PASSWORD,
        OCMI_NO_ROOM, OCMI_EXISTS, OCMI_TAKEN, OCMI_TOO_LARGE, OCMI_FULL, OCMI_NOT_YET };
@@ -2637,44 +2637,6 @@ static void ocmi_put_list(const ocm_registry *g, uint32_t room, ocmi_out *o)
     o->full = 0;
     o->len = cut;
     ocmi_put_text(o, more);
-}
-
-/* ==== 6. Connection =========================================================================
-
-   A connection reads a request, may have to wait for its turn, answers, and reads the next one.
-   After it has made a member it answers nothing more. After a request too large it lingers, because
-   closing at once would reset the connection and lose the answer. */
-
-enum { OCMI_READING, OCMI_ANSWERING, OCMI_SERVED, OCMI_LINGERING, OCMI_CLOSED };
-
-#define OCMI_CONN_SILENCE_MS 300000u /* before and between requests */
-#define OCMI_REQUEST_MS 10000u  /* for a request that has begun, and for an answer to be taken */
-#define OCMI_LINGER_MS 1000u
-#define OCMI_PAUSE_MS 100u      /* between the frames of an answer: in the text dialects a program
-                                   takes whatever one recv() returns for one frame */
-
-OCM_API void ocm_conn_open(ocm_conn *c, const ocm_addr *from, uint64_t now)
-{
-    memset(c, 0, offsetof(ocm_conn, in));
-    c->from = *from;
-    c->phase = OCMI_READING;
-    c->deadline = now + OCMI_CONN_SILENCE_MS;
-}
-
-OCM_API void ocm_conn_received(ocm_conn *c, const uint8_t *p, size_t len, uint64_t now)
-{
-    if (len == 0) c->half_closed = 1;
-    if (c->phase > OCMI_ANSWERING) return;
-    OCM_ASSERT(len <= sizeof c->in - c->in_len);
-    if (c->phase == OCMI_READING && c->in_len == 0 && len) c->deadline = now + OCMI_REQUEST_MS;
-    if (len) memcpy(c->in + c->in_len, p, len);
-    c->in_len += len;
-}
-
-OCM_API void ocm_conn_sent(ocm_conn *c, size_t len)
-{
-    OCM_ASSERT(len <= c->out_len - c->out_at);
-    c->out_at += len;
 }
 
 /* Tries a room's password: 1 if it fits, 0 if not, -1 if it is to be tried later, at io->until. For
@@ -2761,6 +2723,44 @@ static int ocmi_decide(ocm_conn *c, ocm_registry *g, const ocm_request *q, ocm_i
     if (create) room = ocmi_room_open(g, q->room, q->password);
     c->member = ocmi_member_add(g, room, q, &c->at);
     return create ? OCMI_CREATED : OCMI_JOINED;
+}
+
+/* ==== 6. Connection =========================================================================
+
+   A connection reads a request, may have to wait for its turn, answers, and reads the next one.
+   After it has made a member it answers nothing more. After a request too large it lingers, because
+   closing at once would reset the connection and lose the answer. */
+
+enum { OCMI_READING, OCMI_ANSWERING, OCMI_SERVED, OCMI_LINGERING, OCMI_CLOSED };
+
+#define OCMI_CONN_SILENCE_MS 300000u /* before and between requests */
+#define OCMI_REQUEST_MS 10000u  /* for a request that has begun, and for an answer to be taken */
+#define OCMI_LINGER_MS 1000u
+#define OCMI_PAUSE_MS 100u      /* between the frames of an answer: in the text dialects a program
+                                   takes whatever one recv() returns for one frame */
+
+OCM_API void ocm_conn_open(ocm_conn *c, const ocm_addr *from, uint64_t now)
+{
+    memset(c, 0, offsetof(ocm_conn, in));
+    c->from = *from;
+    c->phase = OCMI_READING;
+    c->deadline = now + OCMI_CONN_SILENCE_MS;
+}
+
+OCM_API void ocm_conn_received(ocm_conn *c, const uint8_t *p, size_t len, uint64_t now)
+{
+    if (len == 0) c->half_closed = 1;
+    if (c->phase > OCMI_ANSWERING) return;
+    OCM_ASSERT(len <= sizeof c->in - c->in_len);
+    if (c->phase == OCMI_READING && c->in_len == 0 && len) c->deadline = now + OCMI_REQUEST_MS;
+    if (len) memcpy(c->in + c->in_len, p, len);
+    c->in_len += len;
+}
+
+OCM_API void ocm_conn_sent(ocm_conn *c, size_t len)
+{
+    OCM_ASSERT(len <= c->out_len - c->out_at);
+    c->out_at += len;
 }
 
 /* All frames of an answer. The last one's payload is written first, behind its header. */
