@@ -1012,8 +1012,9 @@ static void ocmi_put_object(ocmi_out *o, const ocmi_field *f, size_t count, cons
         const void *value = (const uint8_t *)from + f[i].at;
         if (!(has >> i & 1)) continue;
         ocmi_put_byte(o, c);
-        ocmi_put_string(o, f[i].key);
-        ocmi_put_byte(o, ':');
+        ocmi_put_byte(o, '"');
+        ocmi_put_view(o, f[i].key);
+        ocmi_put_text(o, "\":");
         if (f[i].type == OCMI_NUMBER) ocmi_put_number(o, *(const uint64_t *)value);
         else if (f[i].type == OCMI_FLAG) ocmi_put_text(o, *(const int *)value ? "true" : "false");
         else if (f[i].type == OCMI_TEXT || ((const ocm_view *)value)->len)
