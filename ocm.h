@@ -2561,15 +2561,13 @@ OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev)
 
    What a connection's request is answered: ocmi_decide says it. */
 
-enum { OCMI_CREATED, OCMI_JOINED, OCMI_LISTED, OCMI_HIDDEN, OCMI_MALFORMED, OCMI_PASSWORD,
-       OCMI_NO_ROOM, OCMI_EXISTS, OCMI_TAKEN, OCMI_TOO_LARGE, OCMI_FULL, OCMI_NOT_YET };
+enum { OCMI_CREATED, OCMI_JOINED, OCMI_LISTED, OCMI_MALFORMED, OCMI_PASSWORD, OCMI_NO_ROOM,
+       OCMI_EXISTS, OCMI_TAKEN, OCMI_TOO_LARGE, OCMI_FULL, OCMI_NOT_YET };
 
-/* One decision, as each dialect says it. A hidden list is an empty one, for want of the password;
-   what waits for its turn is not decided yet. */
+/* One decision, as each dialect says it; what waits for its turn is not decided yet. */
 static const struct { int status, text, team_a; const char *words; } ocmi_decisions[] = {
     {201, 0, 200, "created"},
     {200, 0, 200, "joined"},
-    {200, 0, 200, "listed"},
     {200, 0, 200, "listed"},
     {400, 4, 400, "malformed request, or not a name"},
     {401, 3, 400, "wrong password"},
@@ -2610,13 +2608,19 @@ static void ocmi_put_outcome(const ocm_registry *g, ocmi_out *o, int dialect, in
     }
 }
 
-/* A list of all rooms (room 0), or of a room's members. If it is too long it ends with the last
-   line after which there was still space to say so. */
-static void ocmi_put_list(const ocm_registry *g, uint32_t room, ocmi_out *o)
+static int ocmi_password_fits(const ocm_registry *g, const ocmi_room *r, ocm_view password)
+{
+    return !r->locked || ocmi_hash(g->key[OCMI_KEY_PASSWORDS], password) == r->password;
+}
+
+/* A list of all rooms (room 0), or of a room's members, for whoever knows the password. If it is
+   too long it ends with the last line after which there was still space to say so. */
+static void ocmi_put_list(const ocm_registry *g, uint32_t room, ocm_view password, ocmi_out *o)
 {
     static const char more[] = "{\"more\":true}\n";
     uint32_t slot = room ? g->room[room].members.head : g->open.head;
     size_t cut = 0;
+    if (!ocmi_password_fits(g, &g->room[room], password)) return;
     for (; slot; slot = room ? g->member[slot].in_room.next : g->room[slot].all.next) {
         ocm_listed l;
         memset(&l, 0, sizeof l);
@@ -2666,7 +2670,7 @@ static int ocmi_password_try(ocm_conn *c, ocm_registry *g, const ocmi_room *r, o
         io->until = c->turn < found->until ? c->turn : found->until;
         return -1;
     }
-    if (ocmi_hash(g->key[OCMI_KEY_PASSWORDS], password) == r->password) return 1;
+    if (ocmi_password_fits(g, r, password)) return 1;
     if (!found) {
         found = oldest;
         found->origin = origin;
@@ -2704,9 +2708,8 @@ static int ocmi_decide(ocm_conn *c, ocm_registry *g, const ocm_request *q, ocm_i
     if (create && room) return OCMI_EXISTS;
     if (!create && !room && q->room.len) return OCMI_NO_ROOM;
     if (q->op == OCM_LIST) {
-        if (r->locked && !q->password.len) return OCMI_HIDDEN;
-        tried = ocmi_password_try(c, g, r, q->password, io);
-        return tried < 0 ? OCMI_NOT_YET : tried ? OCMI_LISTED : OCMI_HIDDEN;
+        if (q->password.len) tried = ocmi_password_try(c, g, r, q->password, io);
+        return tried < 0 ? OCMI_NOT_YET : OCMI_LISTED;
     }
     place = q->level ? ocmi_token_find(g, q->token, q->room) : 0;
     if (!g->member[place].level || !ocm_view_equal(ocmi_name_view(&g->member[place].name), q->name))
@@ -2781,8 +2784,8 @@ static void ocmi_conn_answer(ocm_conn *c, ocm_registry *g, const ocm_request *q,
     c->out_first = o.len;
     p = ocmi_out_open(c->out + o.len + OCM_HEADER_LEN + room.len,
                       sizeof c->out - o.len - OCM_HEADER_LEN - room.len);
-    if (decision == OCMI_LISTED) ocmi_put_list(g, ocmi_room_find(g, q->room), &p);
-    else if (decision != OCMI_HIDDEN) ocmi_put_outcome(g, &p, q->dialect, decision, c->member);
+    if (decision == OCMI_LISTED) ocmi_put_list(g, ocmi_room_find(g, q->room), q->password, &p);
+    else ocmi_put_outcome(g, &p, q->dialect, decision, c->member);
     ocmi_put_frame(&o, q->op, OCM_STATE_COMPLETE, room, p.len);
     OCM_ASSERT(!p.full && !o.full);
     c->out_len = o.len + p.len;
