@@ -1538,7 +1538,7 @@ struct ocm_registry {
     uint8_t *log;
     ocmi_table rooms, tokens, names, origins, entries;
     uint32_t log_units, log_head, log_tail; /* in OCMI_UNIT bytes */
-    uint32_t log_count; /* entries held */
+    int log_begun;         /* it has an entry: from then on it always has one */
     uint32_t room_top, member_top, origin_top, origin_count; /* top: slots ever used */
     ocmi_list rooms_free, members_free;       /* slots given back */
     ocmi_list open;                           /* rooms */
@@ -1809,7 +1809,6 @@ static int ocmi_log_evict(ocm_registry *g)
     }
     if (g->text_of == e) g->text_of = NULL;
     g->log_tail = ocmi_log_after(g, g->log_tail);
-    g->log_count--;
     return 1;
 }
 
@@ -1818,7 +1817,7 @@ static int ocmi_log_evict(ocm_registry *g)
 static int ocmi_log_ready(ocm_registry *g, const ocmi_room *r)
 {
     if (r->seq - r->done >= OCMI_BEHIND) return 0;
-    while (g->log_count && g->log_tail >= g->log_head &&
+    while (g->log_begun && g->log_tail >= g->log_head &&
            g->log_tail - g->log_head < OCMI_ENTRY_MAX / OCMI_UNIT)
         if (!ocmi_log_evict(g)) return 0;
     return 1;
@@ -1862,7 +1861,7 @@ static void ocmi_log_add(ocm_registry *g, uint32_t room, uint32_t sender, ocm_me
     e->chain = *head;
     *head = g->log_head + 1;
     g->log_head = ocmi_log_after(g, g->log_head);
-    g->log_count++;
+    g->log_begun = 1;
     r->probes = 0;
     ocmi_room_probe_after(g, room);
     ocmi_append(&g->pending, room);
