@@ -159,10 +159,10 @@ static const char *addr_ip(const ocm_addr *a)
 #include <ctype.h>
 #include <limits.h>
 
-/* What the signal handler has noted. While `urgent` is set, a signal ends the program at once. */
-static struct {
-    volatile sig_atomic_t signal, urgent; /* signal: one to act on, or 0; SIGINT replaces none */
-} heard = {0, 1};
+/* Whether we are in the room, or have asked to leave it; and the signal that came, or 0. Only
+   inside there is something to do for it; elsewhere it ends the program at once. */
+enum { OUTSIDE, INSIDE, LEAVING };
+static volatile sig_atomic_t stage, heard;
 
 /* keys_on saves the window's title and asks for marks around what is pasted; keys_off wipes the
    line and undoes both. */
@@ -174,11 +174,10 @@ static int terminal_keys(int on);
 
 static void on_signal(int sig)
 {
-    if (sig != SIGINT || !heard.signal) heard.signal = sig;
-    if (heard.urgent) {
-        terminal_keys(0);
-        _Exit(130);
-    }
+    if (sig != SIGINT || !heard) heard = sig;
+    if (stage == INSIDE) return;
+    terminal_keys(0);
+    _Exit(130);
 }
 
 #ifdef _WIN32
@@ -435,17 +434,14 @@ static struct {
     socket_t udp;
     struct sockaddr_storage to; /* where datagrams go */
     socklen to_len;
-    int entered, leaving;       /* we are in the room; we have asked to leave it */
-    int status;                 /* of the program's end */
+    int status;                 /* of the program's end; 1: not all is well */
     uint64_t present;           /* seq: what is below it was said before we came */
-    unsigned long refused;      /* messages that were refused */
     int fruitless;              /* turns that nothing came in */
 } net = {.tcp = NO_LINK, .list = NO_LINK, .udp = INVALID_SOCKET};
 
 static struct {
     char room[LINE_MAX_LEN + 1], name[LINE_MAX_LEN + 1], password[LINE_MAX_LEN + 1];
     int want, text, list, ask_password;
-    const char *refused; /* the name or the room, if it is to be asked for once more */
 } opt;
 
 static ocm_session session;
@@ -550,7 +546,7 @@ static void line_prompt(char *prompt)
     if (term.question) return;
     if (clock_ms() - since >= PENDING_MS) prompt += sprintf(prompt, " (%lu waiting)", pending);
     if (lines > 1) prompt += sprintf(prompt, " (%lu lines)", lines);
-    strcpy(prompt, net.leaving ? " (leaving)> " : "> ");
+    strcpy(prompt, stage == LEAVING ? " (leaving)> " : "> ");
 }
 
 /* Shows the prompt and what fits beside it of the line, around the cursor: one row, so that it can
@@ -562,7 +558,7 @@ static void line_draw(void)
     char *end = row;
     int columns = terminal_columns() - 1, right;
     size_t len, cursor, count, prompt = 0, from, at, i;
-    if (!term.screen || (!net.entered && !term.question)) return;
+    if (!term.screen || (stage == OUTSIDE && !term.question)) return;
     line_prompt(text);
     len = strlen(text);
     cursor = len + (term.hidden ? 0 : term.at);
@@ -1008,7 +1004,7 @@ static place *place_of(const char *room)
 /* The user wants something else: a list under way is not waited for. */
 static int list_is_stale(void)
 {
-    return heard.signal || (net.entered && (term.ended || net.leaving));
+    return heard || stage == LEAVING || (stage == INSIDE && term.ended);
 }
 
 /* Asks a server for its rooms, or for a room's members, and waits: > 0 if *f is the answer. */
@@ -1032,7 +1028,7 @@ static int list_ask(place *p, const char *room, ocm_frame *f)
             n = ocm_frame_decode(answer, len, OCM_LIST_MAX, f);
         }
         drain(); /* before anything is said, as in chat() */
-        while (n == 0 && net.entered && !net.leaving && line_say()) {}
+        while (n == 0 && stage == INSIDE && line_say()) {}
     }
     return n;
 }
@@ -1196,7 +1192,7 @@ static void text_datagram(const uint8_t *p, size_t len, uint64_t now)
 
 static void talk_leave(void)
 {
-    net.leaving = 1;
+    stage = LEAVING;
     ocm_session_leave(&session);
 }
 
@@ -1211,7 +1207,7 @@ static void talk_connected(uint64_t now)
     struct sockaddr_storage local = {0};
     socklen len = sizeof local;
     ocm_addr mine = addr_local(net.tcp.socket), old = addr_local(net.udp);
-    int bound = net.entered && memcmp(old.ip, mine.ip, 16) == 0;
+    int bound = stage != OUTSIDE && memcmp(old.ip, mine.ip, 16) == 0;
     memcpy(&net.to, to->ai_addr, to->ai_addrlen);
     net.to_len = (socklen)to->ai_addrlen;
     set_port(&net.to, (unsigned)atoi(net.home->udp));
@@ -1325,7 +1321,7 @@ static int line_say(void)
              (unsigned long)ocm_session_text_max(&session));
     else if (result < 0)
         warn("the message is not text: it has control characters or is not UTF-8");
-    if (!term.screen) net.refused += result < 0;
+    if (result < 0 && !term.screen) net.status = 1;
     else if (result < 0 && term.len == 0) line_insert(line, (size_t)len); /* to be mended */
     return 1;
 }
@@ -1363,19 +1359,18 @@ static int fits(int room, const char *s)
     return ocm_name_valid(ocm_text(s)) && strncmp(s, "* ", 2) != 0;
 }
 
-/* Asks for opt.name or opt.room as long as it is not valid; what it holds can be edited. An empty
-   answer means the user's name on this machine. */
-static void ask_for(char *value)
+/* Asks for opt.name or opt.room as long as it is not valid, and once if the server refused it; what
+   it holds can be edited. An empty answer means the user's name on this machine. */
+static void ask_for(char *value, int refused)
 {
-    int room = value == opt.room, again = value == opt.refused;
+    int room = value == opt.room;
     const char *user = environment("USER"), *word = room ? "room" : "name";
     char question[64];
     if (!user) user = environment("USERNAME"); /* on Windows */
     if (room || !user || !fits(0, user) || strlen(user) > 40) user = "";
     sprintf(question, room ? "room to join or create: " : *user ? "name [%s]: " : "name: ", user);
-    if (again) opt.refused = NULL;
-    for (; again || !fits(room, value); again = 0) {
-        if (*value && !again)
+    for (; refused || !fits(room, value); refused = 0) {
+        if (*value && !refused)
             warn("\"%s\" cannot be a %s: it has 1 to 255 bytes, no control characters, no blank at "
                  "either end%s", value, word,
                  room ? "" : ", no \": \", no \"* \" at the start, and is not \"system\"");
@@ -1416,8 +1411,8 @@ static void find_password(void)
 /* Asks for what is not given, and begins a session. */
 static void enter(void)
 {
-    ask_for(opt.name);
-    ask_for(opt.room);
+    ask_for(opt.name, 0);
+    ask_for(opt.room, 0);
     find_password();
     net.home = place_of(opt.room);
     if (ocm_session_open(&session, opt.want, ocm_text(opt.room), ocm_text(opt.name),
@@ -1427,21 +1422,20 @@ static void enter(void)
 
 /* ---- Loop ---- */
 
-/* How many lines were to be said: an empty one is not, nor is a command. */
-static unsigned long lines_unsaid(void)
+/* Whoever sits at a terminal may mend what the server refused. 0 if it cannot be mended. */
+static int ask_again(int end)
 {
-    unsigned long lines = 0;
-    size_t i;
-    for (i = 0; i < term.said_len; i++) {
-        int begins = i == 0 || term.said[i - 1] == '\n';
-        int command = term.keyboard && term.said[i] == '/' && term.said[i + 1] != '/';
-        lines += begins && !command && term.said[i] != '\n';
-    }
-    return lines;
+    if (!term.keyboard) return 0;
+    net.status = 1; /* if there is no answer */
+    if (end == OCM_END_NAME_TAKEN) ask_for(opt.name, 1);
+    else if (end == OCM_END_NO_ROOM || end == OCM_END_ROOM_EXISTS) ask_for(opt.room, 1);
+    else if (end == OCM_END_PASSWORD && term.screen && !opt.text) opt.ask_password = 1;
+    else return 0;
+    enter();
+    return 1;
 }
 
-/* The session is over: says why, and what became of the messages. The program ends, unless another
-   answer to a question may mend what was refused. */
+/* The session is over: says why, and what may not have arrived. */
 static void ended(const ocm_action *a)
 {
     static const char *const why[] = { /* the room, the name */
@@ -1455,10 +1449,9 @@ static void ended(const ocm_action *a)
         [OCM_END_FULL] = "the server or the room is full, or your address joins too often; try "
                          "again later",
         [OCM_END_REFUSED] = "the server refused room \"%s\" for \"%s\" (%d)"};
-    static const char *const fates[] = {"refused", "perhaps not delivered", "not sent"};
-    unsigned long count[3] = {net.refused, (unsigned long)a->count, lines_unsaid()};
-    int mend = term.keyboard && !net.entered, i;
-    heard.urgent = 1;
+    unsigned long lost = (unsigned long)a->count + lines_in(term.said, term.said_len);
+    int before = stage;
+    stage = OUTSIDE;
     if (a->end == OCM_END_NO_SERVER || a->end == OCM_END_NO_ANSWER)
         no_server(net.home, net.tcp.error);
     else if (a->end == OCM_END_PASSWORD && *opt.password)
@@ -1468,24 +1461,12 @@ static void ended(const ocm_action *a)
     else if (why[a->end])
         warn(why[a->end], opt.room, opt.name, a->status);
     if (a->end == OCM_END_REFUSED && a->text.len) inform(a->text, "it says");
-    if (mend && a->end == OCM_END_NAME_TAKEN) opt.refused = opt.name;
-    else if (mend && (a->end == OCM_END_NO_ROOM || a->end == OCM_END_ROOM_EXISTS))
-        opt.refused = opt.room;
-    else if (mend && a->end == OCM_END_PASSWORD && term.screen && !opt.text) opt.ask_password = 1;
-    else mend = 0;
-    if (mend) {
-        net.status = 1;    /* if the question gets no answer */
-        term.said_len = 0; /* what was typed before it is none */
-        enter();
-        return;
-    }
-    for (i = 0; i < 3; i++)
-        if (count[i])
-            warn("of your messages, %lu %s %s", count[i], count[i] == 1 ? "was" : "were", fates[i]);
-    net.status = a->end > OCM_END_HOST || count[0] || count[1] || count[2];
+    term.said_len = 0; /* what was typed before a question is no answer */
+    if (before == OUTSIDE && ask_again(a->end)) return;
+    if (lost > 0) warn("of your messages, %lu may not have arrived", lost);
+    if (a->end > OCM_END_HOST || lost > 0) net.status = 1;
     term.line[term.len] = 0;
-    term.said_len = 0;
-    if (term.screen && net.entered && !net.leaving && !heard.signal)
+    if (term.screen && before == INSIDE && !heard)
         ask("Enter ends: ", term.line, 0); /* what is being typed must not reach the shell */
     finish(net.status);
 }
@@ -1518,9 +1499,9 @@ static void act(const ocm_action *a)
                    (struct sockaddr *)&net.to, net.to_len);
         break;
     case OCM_SHOW_ENTERED:
-        net.entered = 1;
+        stage = INSIDE;
+        net.status = 0;
         net.present = a->seq;
-        heard.urgent = 0;
         inform(nothing, "%s \"%s\" as \"%s\"", a->status == 201 ? "created" : "joined", opt.room,
                opt.name);
         if (term.screen && a->status == 201) inform(nothing, "the room closes when you leave");
@@ -1532,7 +1513,7 @@ static void act(const ocm_action *a)
     case OCM_SHOW_NOTICE: show_line(a); break;
     case OCM_END: ended(a); break;
     default:
-        if (a->kind == OCM_SHOW_REFUSED) net.refused++;
+        if (a->kind == OCM_SHOW_REFUSED) net.status = 1;
         sprintf(count, "%llu", (unsigned long long)a->count);
         inform(a->count ? ocm_text(count) : a->text,
                a->kind == OCM_SHOW_OUTAGE && a->text.len ? "trying to come back" : says[a->kind],
@@ -1550,14 +1531,15 @@ static uint64_t drain(void)
     return a.until;
 }
 
-/* Has a signal told to leave? ^C with text in the line only clears that. */
-static int is_interrupted(void)
+/* A signal tells to leave; but ^C with text in the line only clears that. */
+static void obey_signal(void)
 {
-    if (heard.signal == SIGINT && term.screen && term.len > 0 && !net.leaving) {
-        heard.signal = 0;
+    if (heard == SIGINT && term.screen && term.len > 0) {
+        heard = 0;
         line_clear();
+    } else if (heard) {
+        talk_leave();
     }
-    return heard.signal != 0;
 }
 
 /* Waits until something happens, and takes what has come: the only place that waits, but for the
@@ -1574,7 +1556,7 @@ static void turn(uint64_t until)
         term.row[0] = 0;
         titled = 0;
     }
-    if (term.screen && net.entered && !titled) titled = printf("\033]2;%s\007", opt.room);
+    if (term.screen && stage == INSIDE && !titled) titled = printf("\033]2;%s\007", opt.room);
     line_draw();
     if (++net.fruitless > 100) nap(10); /* a call fails again and again: not at full speed */
     memset(&watch, 0, sizeof watch);
@@ -1589,9 +1571,9 @@ static void turn(uint64_t until)
     n = select(FD_SETSIZE, &watch.readable, &watch.writable, &watch.failed, &t);
     if (n <= 0) memset(&watch, 0, sizeof watch);
     if (n == 0 && ms > 0) net.fruitless = 0;
+    if (stage == INSIDE) obey_signal(); /* ^C comes before what was typed after it */
     if (wanted && (INPUT_SOCKET == INVALID_SOCKET || FD_ISSET(INPUT_SOCKET, &watch.readable))) {
         n = input_read(input, sizeof input);
-        is_interrupted(); /* ^C comes before what was typed after it */
         for (i = 0; i < n && !term.ended; i++) input_take((char)input[i]);
         if (n != 0) net.fruitless = 0;
         if (n < 0) term.ended = 1;
@@ -1604,16 +1586,11 @@ static void chat(void)
 {
     for (;;) {
         drain(); /* before anything is said: what came may have ended the session */
-        if (net.entered && !net.leaving) {
+        if (stage == INSIDE) {
             if (line_say()) continue;
             if (ferror(stdout) || (term.ended && !term.said_len)) talk_leave();
         }
         turn(UINT64_MAX);
-        if (is_interrupted()) {
-            heard.urgent = 1; /* the next one ends the program where it stands */
-            heard.signal = 0;
-            talk_leave();
-        }
     }
 }
 
@@ -1708,7 +1685,7 @@ int main(int argc, char **argv)
         die("the plain text dialect has no passwords; leave out -p or -t");
     if (opt.list) {
         if (opt.want != OCM_JOIN_OR_CREATE) die("-l only lists; leave out -c and -j");
-        if (*opt.room) ask_for(opt.room);
+        if (*opt.room) ask_for(opt.room, 0);
         find_password();
         if (strlen(opt.password) > OCM_NAME_MAX)
             die("the password is too long: it has at most %d bytes", OCM_NAME_MAX);
