@@ -430,14 +430,13 @@ static struct {
     place places[PLACES_MAX];
     size_t place_count;
     place *home;                /* the server that has the room */
-    tcp_link tcp, list;         /* to its server; for lists, to any */
+    tcp_link tcp;               /* to its server */
     socket_t udp;
     struct sockaddr_storage to; /* where datagrams go */
     socklen to_len;
     int status;                 /* of the program's end; 1: not all is well */
     uint64_t present;           /* seq: what is below it was said before we came */
-    int fruitless;              /* turns that nothing came in */
-} net = {.tcp = NO_LINK, .list = NO_LINK, .udp = INVALID_SOCKET};
+} net = {.tcp = NO_LINK, .udp = INVALID_SOCKET};
 
 static struct {
     char room[LINE_MAX_LEN + 1], name[LINE_MAX_LEN + 1], password[LINE_MAX_LEN + 1];
@@ -450,9 +449,7 @@ static ocm_session session;
 
 static const ocm_view nothing = {NULL, 0};
 
-static void turn(uint64_t until);
-static uint64_t drain(void);
-static int line_say(void);
+static void turn(void);
 
 /* How many lines a text has; the last one may lack its newline. */
 static unsigned long lines_in(const char *text, size_t len)
@@ -991,7 +988,22 @@ static void set_port(struct sockaddr_storage *ss, unsigned port)
     memcpy((uint8_t *)ss + offsetof(struct sockaddr_in, sin_port), &p, sizeof p);
 }
 
-/* ---- Lists ---- */
+/* ---- Lists ----
+
+   The rooms of all servers in turn, or the members of a room. A list comes in while the chat goes
+   on, and gives way to the next one that is wanted. */
+
+static struct {
+    place *at, *end;     /* the server that is asked; at the end there is no list under way */
+    const char *room;    /* whose members; "": the rooms */
+    unsigned long most, lines; /* how many to show in all, 0: only count; how many there were */
+    int all, reached;    /* each server has answered so far; one was reached */
+    int more;            /* a server left some out */
+    uint64_t until;      /* ms: how long the server may take */
+    tcp_link link;
+    size_t len;
+    uint8_t answer[OCM_ANSWER_MAX + OCM_NAME_MAX];
+} list = {.room = "", .until = UINT64_MAX, .link = NO_LINK};
 
 static place *place_of(const char *room)
 {
@@ -1001,45 +1013,48 @@ static place *place_of(const char *room)
     return &net.places[ocm_pick(names, net.place_count, ocm_text(room))];
 }
 
-/* The user wants something else: a list under way is not waited for. */
-static int list_is_stale(void)
+/* Asks a server; after the last one, tells what is to be told of all together. A room always has a
+   member, so an answer that names none means that the password is wrong or was not given. */
+static void list_ask(place *p)
 {
-    return heard || stage == LEAVING || (stage == INSIDE && term.ended);
-}
-
-/* Asks a server for its rooms, or for a room's members, and waits: > 0 if *f is the answer. */
-static int list_ask(place *p, const char *room, ocm_frame *f)
-{
-    static uint8_t answer[OCM_ANSWER_MAX + OCM_NAME_MAX];
-    ocm_request r = {.op = OCM_LIST, .room = ocm_text(room)};
-    uint64_t now = clock_ms(), until = now + LIST_MS;
-    size_t len = 0;
-    int n = 0;
-    memset(f, 0, sizeof *f);
-    if (*room) r.password = ocm_text(opt.password);
-    for (link_open(&net.list, p); n == 0 && now < until && !list_is_stale(); now = clock_ms()) {
-        turn(until);
-        n = link_turn(&net.list, now, answer + len, sizeof answer - len);
-        if (n == LINK_MADE) {
-            n = ocm_request_encode(answer, sizeof answer, &r);
-            n = n > 0 && send(net.list.socket, (char *)answer, (socklen)n, 0) == n ? 0 : LINK_LOST;
-        } else if (n > 0) {
-            len += (size_t)n;
-            n = ocm_frame_decode(answer, len, OCM_LIST_MAX, f);
-        }
-        drain(); /* before anything is said, as in chat() */
-        while (n == 0 && stage == INSIDE && line_say()) {}
+    list.at = p;
+    list.len = 0;
+    list.until = p < list.end ? clock_ms() + LIST_MS : UINT64_MAX;
+    if (p < list.end) {
+        link_open(&list.link, p);
+        return;
     }
-    return n;
+    link_close(&list.link);
+    if (list.more || (list.lines > 1 && !opt.list))
+        inform(nothing, "%s%lu %s are here", list.more ? "at least " : "", list.lines,
+               *list.room ? "members" : "rooms");
+    if (!list.all || list.lines > 0 || list.most == 0) return;
+    if (!*list.room) {
+        inform(nothing, "no rooms yet");
+        return;
+    }
+    warn(*opt.password ? "wrong password for room \"%s\"" : "room \"%s\" has a password, and "
+         "names its members only to anyone who gives it (-p)", list.room);
+    list.all = !*opt.password;
 }
 
-/* Shows what a server has answered, up to so many lines in all, and counts them. 0 if that is no
-   list, 2 if it was cut. */
-static int list_show(ocm_view rest, unsigned long most, unsigned long *lines)
+static void list_begin(const char *room, unsigned long most)
+{
+    list.room = room;
+    list.most = most;
+    list.lines = 0;
+    list.all = 1;
+    list.reached = list.more = 0;
+    list.end = *room ? place_of(room) + 1 : net.places + net.place_count;
+    list_ask(*room ? place_of(room) : net.places);
+}
+
+/* Shows what a server has answered. 0 if that is no list. */
+static int list_show(ocm_view rest)
 {
     static uint8_t scratch[OCM_LIST_MAX];
     FILE *f = opt.list ? stdout : ASIDE;
-    int table = opt.list && !is_terminal(stdout), more = 0;
+    int table = opt.list && !is_terminal(stdout);
     ocm_listed l;
     line_wipe();
     while (rest.len > 0) {
@@ -1048,12 +1063,12 @@ static int list_show(ocm_view rest, unsigned long most, unsigned long *lines)
         ocm_view name;
         if (ocm_listed_decode(view(rest.ptr, len), scratch, &l) < 0) return 0;
         rest = view(rest.ptr + len + (stop != NULL), rest.len - len - (stop != NULL));
-        more |= l.more;
+        list.more |= l.more;
         if (l.more) continue;
         name = l.room.len ? l.room : l.username;
         if (!ocm_room_valid(name)) return 0;
         if (l.username.len) name_heard(name);
-        if (++*lines > most) continue;
+        if (++list.lines > list.most) continue;
         put_safe(f, name);
         if (l.username.len)
             fprintf(f, table ? "\t%s\n" : " (%s)\n", l.host ? "host" : "member");
@@ -1062,48 +1077,32 @@ static int list_show(ocm_view rest, unsigned long most, unsigned long *lines)
                     l.password ? "password" : "open");
     }
     put_out(f);
-    return 1 + more;
+    return 1;
 }
 
-/* Lists the rooms of all servers, or a room's members; if `most` is 0, they are only counted.
-   Meanwhile the chat goes on, and leaving ends the list. 1 if all have answered; -1 if none was
-   reached. A room always has a member, so an answer that names none means that the password is
-   wrong or was not given. */
-static int list_of(const char *room, unsigned long most)
+static void list_turn(uint64_t now)
 {
-    place *p = *room ? place_of(room) : net.places;
-    place *end = *room ? p + 1 : p + net.place_count;
-    unsigned long lines = 0;
-    int reached = 0, all = 1, more = 0, n, good;
+    ocm_request r = {.op = OCM_LIST, .room = ocm_text(list.room)};
     ocm_frame f;
-    for (; p < end; p++) {
-        n = list_ask(p, room, &f);
-        if (n == 0 && list_is_stale()) {
-            link_close(&net.list);
-            return 0;
-        }
-        good = n > 0 && f.op == OCM_LIST && f.state == OCM_STATE_COMPLETE;
-        if (good) good = list_show(f.payload, most, &lines);
-        all &= good > 0;
-        more |= good > 1;
-        reached |= net.list.open;
-        if (!good && most > 0) {
-            if (n > 0 && *room) warn("room \"%s\" does not exist", room);
-            else if (!net.list.open) no_server(p, net.list.error);
-            else warn("the server at %s, TCP port %s, gives no list", p->host, p->tcp);
-        }
-        link_close(&net.list);
+    int n = link_turn(&list.link, now, list.answer + list.len, sizeof list.answer - list.len);
+    if (n == LINK_MADE) {
+        list.reached = 1;
+        if (*list.room) r.password = ocm_text(opt.password);
+        n = ocm_request_encode(list.answer, sizeof list.answer, &r);
+        n = send(list.link.socket, (char *)list.answer, (socklen)n, 0) == n ? 0 : LINK_LOST;
+    } else if (n > 0) {
+        list.len += (size_t)n;
+        n = ocm_frame_decode(list.answer, list.len, OCM_LIST_MAX, &f);
     }
-    if (more || (lines > 1 && !opt.list))
-        inform(nothing, "%s%lu %s are here", more ? "at least " : "", lines,
-               *room ? "members" : "rooms");
-    if (!all || lines > 0 || most == 0) return reached ? all : -1;
-    if (!*room)
-        inform(nothing, "no rooms yet");
-    else
-        warn(*opt.password ? "wrong password for room \"%s\"" : "room \"%s\" has a password, and "
-             "names its members only to anyone who gives it (-p)", room);
-    return !*room || !*opt.password;
+    if (n == 0 && now < list.until) return;
+    if (n <= 0 || f.op != OCM_LIST || f.state != OCM_STATE_COMPLETE || !list_show(f.payload)) {
+        if (list.most == 0) {}
+        else if (n > 0 && *list.room) warn("room \"%s\" does not exist", list.room);
+        else if (!list.link.open) no_server(list.at, list.link.error);
+        else warn("the server at %s, TCP port %s, gives no list", list.at->host, list.at->tcp);
+        list.all = 0;
+    }
+    list_ask(list.at + 1);
 }
 
 /* ---- The plain text dialect (-t), for servers that know no other ----
@@ -1232,7 +1231,8 @@ static void talk_connected(uint64_t now)
     else ocm_session_received(&session, NULL, 0, now);
 }
 
-static void talk_turn(uint64_t now)
+/* 1 if a datagram came. */
+static int talk_turn(uint64_t now)
 {
     static uint8_t buf[OCM_FRAME_MAX];
     struct sockaddr_storage ss;
@@ -1243,13 +1243,13 @@ static void talk_turn(uint64_t now)
     else if (n > 0 && opt.text) text_received(buf, (size_t)n, now);
     else if (n != 0) ocm_session_received(&session, buf, n > 0 ? (size_t)n : 0, now);
     n = (int)recvfrom(net.udp, (char *)buf, OCM_DATAGRAM_MAX + 1, 0, (struct sockaddr *)&ss, &len);
-    if (n < 0) return;
-    net.fruitless = 0;
+    if (n < 0) return 0;
     from = addr_of(&ss);
     server = addr_of(&net.to);
-    if (!ocm_same_host(&from, &server)) return;
+    if (!ocm_same_host(&from, &server)) return 1;
     if (opt.text) text_datagram(buf, (size_t)n, now);
     else ocm_session_datagram(&session, buf, (size_t)n, now);
+    return 1;
 }
 
 /* ---- Input ---- */
@@ -1282,8 +1282,8 @@ static ocm_view command(const char *line)
         return nothing;
     }
     switch (word[1]) {
-    case 'w': list_of(opt.room, LIST_LINES); break;
-    case 'r': list_of("", LIST_LINES); break;
+    case 'w': list_begin(opt.room, LIST_LINES); break;
+    case 'r': list_begin("", LIST_LINES); break;
     case 'l':
     case 'q': talk_leave(); break;
     case 'm':
@@ -1304,9 +1304,7 @@ static int line_say(void)
 {
     static char line[LINE_MAX_LEN + 1];
     uint64_t now = clock_ms();
-    int lists = term.said[0] == '/' && strchr("wWrR", term.said[1]) != NULL; /* /who, /rooms */
-    int waits = now < text.pause || ocm_session_pending(&session) == OCM_OUTBOX ||
-                (net.list.socket != INVALID_SOCKET && lists); /* one list at a time */
+    int waits = now < text.pause || ocm_session_pending(&session) == OCM_OUTBOX;
     int len = waits ? -1 : line_take(line), result = 1, slash, twice;
     ocm_view v;
     if (len < 0) return 0;
@@ -1341,7 +1339,7 @@ static void ask(const char *question, char *answer, int hidden)
     line_insert(answer, hidden || !term.screen ? 0 : strlen(answer));
     if (!term.screen) fputs(question, stderr);
     put_out(stderr);
-    while ((len = line_take(answer)) < 0 && !term.ended) turn(UINT64_MAX);
+    while ((len = line_take(answer)) < 0 && !term.ended) turn();
     if (len < 0) finish(net.status);
     term.question = NULL;
     term.hidden = 0;
@@ -1505,7 +1503,7 @@ static void act(const ocm_action *a)
         inform(nothing, "%s \"%s\" as \"%s\"", a->status == 201 ? "created" : "joined", opt.room,
                opt.name);
         if (term.screen && a->status == 201) inform(nothing, "the room closes when you leave");
-        else if (term.screen && !opt.text) list_of(opt.room, 0);
+        else if (term.screen && !opt.text) list_begin(opt.room, 0);
         break;
     case OCM_SHOW_MESSAGE:
     case OCM_SHOW_JOINED: name_heard(a->name); /* fall through */
@@ -1542,56 +1540,54 @@ static void obey_signal(void)
     }
 }
 
+/* Says what is to be said; and tells when the session wants to be asked again. */
+static uint64_t talk(void)
+{
+    drain(); /* before anything is said: what came may have ended the session */
+    while (stage == INSIDE && line_say()) {}
+    if (stage == INSIDE && (ferror(stdout) || (term.ended && !term.said_len))) talk_leave();
+    return drain();
+}
+
 /* Waits until something happens, and takes what has come: the only place that waits, but for the
-   lookup of a host's name and for output. The chat goes on in it, so whoever waits calls it. */
-static void turn(uint64_t until)
+   lookup of a host's name and for output. All goes on in it, so whoever waits calls it. A list
+   alone leaves the terminal and the input to whatever comes after it. */
+static void turn(void)
 {
     static uint8_t input[INPUT_MAX];
-    static int titled; /* the window has the room's name */
+    static int titled;    /* the window has the room's name */
+    static int fruitless; /* turns in which something was to come, and nothing came */
     struct timeval t = {0, 0};
-    uint64_t due = drain(), now = clock_ms(), ms;
-    int wanted = !term.ended && (term.screen || !term.said_len), n, i;
-    if (opt.list && !term.screen && !term.question) wanted = 0; /* -l reads no one else's input */
-    if (term.screen && terminal_keys(1)) {
+    uint64_t due = talk(), now = clock_ms(), ms;
+    int attended = net.home || term.question, ready, n = 0, i;
+    int wanted = attended && !term.ended && (term.screen || !term.said_len);
+    if (term.screen && attended && terminal_keys(1)) {
         term.row[0] = 0;
         titled = 0;
     }
     if (term.screen && stage == INSIDE && !titled) titled = printf("\033]2;%s\007", opt.room);
     line_draw();
-    if (++net.fruitless > 100) nap(10); /* a call fails again and again: not at full speed */
     memset(&watch, 0, sizeof watch);
-    watch.until = due < until ? due : until;
-    if (text.pause > now && text.pause < watch.until) watch.until = text.pause;
+    watch.until = due;
+    if (text.pause > now && text.pause < due) watch.until = text.pause;
     link_watch(&net.tcp);
-    link_watch(&net.list);
+    link_watch(&list.link);
     if (net.udp != INVALID_SOCKET) FD_SET(net.udp, &watch.readable);
     if (wanted && INPUT_SOCKET != INVALID_SOCKET) FD_SET(INPUT_SOCKET, &watch.readable);
     ms = watch.until > now ? watch.until - now : 0;
     t.tv_usec = (ms < TURN_MS ? (int)ms : TURN_MS) * 1000;
-    n = select(FD_SETSIZE, &watch.readable, &watch.writable, &watch.failed, &t);
-    if (n <= 0) memset(&watch, 0, sizeof watch);
-    if (n == 0 && ms > 0) net.fruitless = 0;
+    ready = select(FD_SETSIZE, &watch.readable, &watch.writable, &watch.failed, &t);
+    if (ready <= 0) memset(&watch, 0, sizeof watch);
     if (stage == INSIDE) obey_signal(); /* ^C comes before what was typed after it */
     if (wanted && (INPUT_SOCKET == INVALID_SOCKET || FD_ISSET(INPUT_SOCKET, &watch.readable))) {
         n = input_read(input, sizeof input);
         for (i = 0; i < n && !term.ended; i++) input_take((char)input[i]);
-        if (n != 0) net.fruitless = 0;
         if (n < 0) term.ended = 1;
         if (n < 0 && !term.screen && term.len > 0) line_enter(); /* the last may lack a newline */
     }
-    talk_turn(clock_ms());
-}
-
-static void chat(void)
-{
-    for (;;) {
-        drain(); /* before anything is said: what came may have ended the session */
-        if (stage == INSIDE) {
-            if (line_say()) continue;
-            if (ferror(stdout) || (term.ended && !term.said_len)) talk_leave();
-        }
-        turn(UINT64_MAX);
-    }
+    list_turn(clock_ms());
+    fruitless = talk_turn(clock_ms()) || n != 0 || ready == 0 ? 0 : fruitless + 1;
+    if (fruitless > 100) nap(10); /* a call fails again and again: not at full speed */
 }
 
 /* ---- Main ---- */
@@ -1689,10 +1685,13 @@ int main(int argc, char **argv)
         find_password();
         if (strlen(opt.password) > OCM_NAME_MAX)
             die("the password is too long: it has at most %d bytes", OCM_NAME_MAX);
-        finish(list_of(opt.room, ULONG_MAX) != 1);
+        list_begin(opt.room, ULONG_MAX);
+    } else if (term.keyboard && !opt.text && (!*opt.name || !*opt.room)) {
+        list_begin("", LIST_LINES);
     }
-    if (term.keyboard && !opt.text && (!*opt.name || !*opt.room) && list_of("", LIST_LINES) < 0)
-        finish(1); /* no server: that is told before anything is asked */
+    while (list.at < list.end) turn();
+    if (opt.list) finish(!list.all);
+    if (list.end && !list.reached) finish(1); /* that is told before anything is asked */
     enter();
-    chat();
+    for (;;) turn();
 }
