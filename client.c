@@ -166,8 +166,7 @@ static volatile sig_atomic_t stage, heard;
 
 /* keys_on saves the window's title and asks for marks around what is pasted; keys_off wipes the
    line and undoes both. */
-#define KEEP_TITLE "\033[22;2t"
-static const char keys_on[] = KEEP_TITLE "\033[?2004h";
+static const char keys_on[] = "\033[22;2t\033[?2004h";
 static const char keys_off[] = "\r\033[J\033[?2004l\033[23;2t";
 
 static int terminal_keys(int on);
@@ -213,6 +212,8 @@ static char *utf8_copy(const WCHAR *wide)
 static void program_start(int *argc, char ***argv)
 {
     WCHAR **wide = CommandLineToArgvW(GetCommandLineW(), argc);
+    HANDLE out = GetStdHandle(STD_OUTPUT_HANDLE);
+    DWORD mode;
     int i;
     *argv = (char **)calloc((size_t)*argc + 1, sizeof **argv);
     if (!wide || !*argv) exit(1);
@@ -220,6 +221,8 @@ static void program_start(int *argc, char ***argv)
     _setmode(_fileno(stdout), _O_BINARY);
     _setmode(_fileno(stderr), _O_BINARY);
     SetConsoleOutputCP(CP_UTF8);
+    if (GetConsoleMode(out, &mode))
+        SetConsoleMode(out, mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING);
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
     signal(SIGBREAK, on_signal);
@@ -228,23 +231,14 @@ static void program_start(int *argc, char ***argv)
 static int terminal_keys(int on)
 {
     static volatile int are_on; /* handlers of signals run in a thread of their own */
-    static DWORD found[2];      /* of stdin and stdout */
-    HANDLE in = GetStdHandle(STD_INPUT_HANDLE), out = GetStdHandle(STD_OUTPUT_HANDLE);
+    static DWORD found;
+    HANDLE in = GetStdHandle(STD_INPUT_HANDLE);
     if (on == are_on) return 0;
-    if (on) {
-        GetConsoleMode(in, &found[0]);
-        GetConsoleMode(out, &found[1]);
-        are_on = 1;
-        SetConsoleMode(in, ENABLE_VIRTUAL_TERMINAL_INPUT);
-        SetConsoleMode(out, found[1] | ENABLE_VIRTUAL_TERMINAL_PROCESSING);
-        write(1, keys_on, sizeof keys_on - 1);
-    } else {
-        write(1, keys_off, sizeof keys_off - 1);
-        FlushConsoleInputBuffer(in);
-        SetConsoleMode(in, found[0]);
-        SetConsoleMode(out, found[1]);
-        are_on = 0;
-    }
+    if (on) GetConsoleMode(in, &found);
+    else FlushConsoleInputBuffer(in);
+    are_on = on;
+    SetConsoleMode(in, on ? ENABLE_VIRTUAL_TERMINAL_INPUT : found);
+    write(1, on ? keys_on : keys_off, on ? sizeof keys_on - 1 : sizeof keys_off - 1);
     return 1;
 }
 
@@ -330,19 +324,20 @@ static int terminal_keys(int on)
 {
     static struct termios found;
     static volatile sig_atomic_t are_on;
-    const char *words = on ? keys_on + (are_on ? sizeof KEEP_TITLE - 1 : 0) : keys_off;
+    const char *words = on ? keys_on : keys_off;
     struct termios t;
-    if (on && (tcgetattr(STDIN_FILENO, &t) != 0 || (are_on && !(t.c_lflag & ICANON)))) return 0;
     if (!on && !are_on) return 0;
-    if (on) found = t;
-    else t = found;
+    if (on && (tcgetattr(STDIN_FILENO, &t) != 0 || (are_on && !(t.c_lflag & ICANON)))) return 0;
     if (on) {
+        found = t;
         are_on = 1;
         t.c_lflag &= ~(tcflag_t)(ECHO | ICANON | IEXTEN);
         t.c_iflag &= ~(tcflag_t)(IXON | ICRNL);
         t.c_cc[VQUIT] = t.c_cc[VSUSP] = _POSIX_VDISABLE;
         t.c_cc[VMIN] = 1;
         t.c_cc[VTIME] = 0;
+    } else {
+        t = found;
     }
     tcsetattr(STDIN_FILENO, on ? TCSADRAIN : TCSAFLUSH, &t);
     are_on = on; /* not earlier: a signal that comes before it has to give the terminal back */
@@ -375,6 +370,7 @@ static int input_read(uint8_t *p, size_t cap)
 #define LIST_MS 2000        /* how long a server's list may take */
 #define LIST_LINES 20       /* lines of a list that are shown in the chat */
 #define STAGGER_MS 1000     /* how long an address may keep silent before the next one is tried */
+#define PORT_MS 50          /* between two attempts to get a port that is free for UDP, too */
 #define PENDING_MS 1000     /* a message unconfirmed for so long is shown in the prompt */
 
 #define LOOK(sequence) (term.colour ? sequence : "")
@@ -420,8 +416,8 @@ typedef struct place {
 typedef struct tcp_link {
     socket_t socket;
     int open, error;                  /* it is connected; the last error, 0: no answer */
-    const struct addrinfo *to, *next; /* where it connects to; what is tried after that */
-    uint64_t again;                   /* ms: then; UINT64_MAX: nothing is */
+    const struct addrinfo *next;      /* the address to try next */
+    uint64_t again;                   /* ms: when to try it; UINT64_MAX: not at all */
 } tcp_link;
 
 #define NO_LINK {.socket = INVALID_SOCKET, .again = UINT64_MAX}
@@ -956,13 +952,13 @@ static int link_turn(tcp_link *l, uint64_t now, uint8_t *p, size_t cap)
         return 0;
     }
     while (l->next) { /* the next address that takes it */
+        const struct addrinfo *to = l->next;
         if (l->socket != INVALID_SOCKET) socket_close(l->socket);
-        l->to = l->next;
-        l->next = l->to->ai_next;
+        l->next = to->ai_next;
         l->again = l->next ? now + STAGGER_MS : UINT64_MAX;
-        l->socket = socket(l->to->ai_family, SOCK_STREAM, 0);
+        l->socket = socket(to->ai_family, SOCK_STREAM, 0);
         if (socket_fits(l->socket) && socket_nonblocking(l->socket) &&
-            (connect(l->socket, l->to->ai_addr, (socklen)l->to->ai_addrlen) == 0 ||
+            (connect(l->socket, to->ai_addr, (socklen)to->ai_addrlen) == 0 ||
              socket_connecting(socket_error()))) {
             l->error = 0;
             return 0;
@@ -1196,39 +1192,34 @@ static void talk_leave(void)
 }
 
 /* There is a connection. Datagrams are received at its address and port, since a server may take
-   either for ours. If the port is taken: at any other, which the JSON dialect can declare; the text
-   dialect connects again, from another one. Once in the room the socket stays, as long as the
-   address does: something may be on the way to it. */
+   either for ours. If another program has that port: connects again, from another one, until the
+   session has waited long enough. Once in the room the socket stays, as long as the address does:
+   something may be on the way to it. */
 static void talk_connected(uint64_t now)
 {
-    static int again;
-    const struct addrinfo *to = net.tcp.to;
     struct sockaddr_storage local = {0};
     socklen len = sizeof local;
     ocm_addr mine = addr_local(net.tcp.socket), old = addr_local(net.udp);
     int bound = stage != OUTSIDE && memcmp(old.ip, mine.ip, 16) == 0;
-    memcpy(&net.to, to->ai_addr, to->ai_addrlen);
-    net.to_len = (socklen)to->ai_addrlen;
+    net.to_len = sizeof net.to;
+    getpeername(net.tcp.socket, (struct sockaddr *)&net.to, &net.to_len);
     set_port(&net.to, (unsigned)atoi(net.home->udp));
     if (!bound) {
         socket_close(net.udp); /* if there is none, that does no harm */
-        net.udp = socket(to->ai_family, SOCK_DGRAM, 0);
-        if (socket_fits(net.udp) && socket_nonblocking(net.udp) &&
-            getsockname(net.tcp.socket, (struct sockaddr *)&local, &len) == 0) {
-            bound = bind(net.udp, (struct sockaddr *)&local, len) == 0;
-            set_port(&local, 0);
-            if (!bound && !opt.text) bound = bind(net.udp, (struct sockaddr *)&local, len) == 0;
-        }
+        net.udp = socket(net.to.ss_family, SOCK_DGRAM, 0);
+        bound = socket_fits(net.udp) && socket_nonblocking(net.udp) &&
+                getsockname(net.tcp.socket, (struct sockaddr *)&local, &len) == 0 &&
+                bind(net.udp, (struct sockaddr *)&local, len) == 0;
     }
-    mine = addr_local(net.udp);
     if (bound) {
+        mine = addr_local(net.udp);
         ocm_session_connected(&session, ocm_text(addr_ip(&mine)), mine.port, now);
-        return;
+    } else {
+        socket_close(net.udp);
+        net.udp = INVALID_SOCKET;
+        link_open(&net.tcp, net.home);
+        net.tcp.again = now + PORT_MS;
     }
-    socket_close(net.udp);
-    net.udp = INVALID_SOCKET;
-    if (opt.text && again++ < 20) link_open(&net.tcp, net.home);
-    else ocm_session_received(&session, NULL, 0, now);
 }
 
 /* 1 if a datagram came. */
@@ -1500,6 +1491,7 @@ static void act(const ocm_action *a)
         stage = INSIDE;
         net.status = 0;
         net.present = a->seq;
+        if (term.screen) printf("\033]2;%s\007", opt.room); /* the window's title */
         inform(nothing, "%s \"%s\" as \"%s\"", a->status == 201 ? "created" : "joined", opt.room,
                opt.name);
         if (term.screen && a->status == 201) inform(nothing, "the room closes when you leave");
@@ -1555,17 +1547,12 @@ static uint64_t talk(void)
 static void turn(void)
 {
     static uint8_t input[INPUT_MAX];
-    static int titled;    /* the window has the room's name */
     static int fruitless; /* turns in which something was to come, and nothing came */
     struct timeval t = {0, 0};
     uint64_t due = talk(), now = clock_ms(), ms;
     int attended = net.home || term.question, ready, n = 0, i;
     int wanted = attended && !term.ended && (term.screen || !term.said_len);
-    if (term.screen && attended && terminal_keys(1)) {
-        term.row[0] = 0;
-        titled = 0;
-    }
-    if (term.screen && stage == INSIDE && !titled) titled = printf("\033]2;%s\007", opt.room);
+    if (term.screen && attended && terminal_keys(1)) term.row[0] = 0;
     line_draw();
     memset(&watch, 0, sizeof watch);
     watch.until = due;

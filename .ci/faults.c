@@ -22,9 +22,9 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { ACCEPT, BIND, CONNECT, DUP2, FCNTL, GETADDRINFO, GETSOCKNAME, GETSOCKOPT, LISTEN,
-       MALLOC, OPEN, POLL, READ, REALLOC, RECV, RECVFROM, RECVMSG, SELECT, SEND, SENDMSG, SENDTO,
-       SETSOCKOPT, SOCKET, TCGETATTR, TCSETATTR, WRITE, CALLS };
+enum { ACCEPT, BIND, CONNECT, DUP2, FCNTL, GETADDRINFO, GETPEERNAME, GETSOCKNAME, GETSOCKOPT,
+       LISTEN, MALLOC, OPEN, POLL, READ, REALLOC, RECV, RECVFROM, RECVMSG, SELECT, SEND,
+       SENDMSG, SENDTO, SETSOCKOPT, SOCKET, TCGETATTR, TCSETATTR, WRITE, CALLS };
 
 #define SHORT (-1) /* no error: half of what was asked for */
 #define EMPTY (-2) /* no error: nothing at all */
@@ -93,6 +93,7 @@ WRAP(ACCEPT, accept, (int s, struct sockaddr *a, socklen_t *n), (s, a, n))
 WRAP(BIND, bind, (int s, const struct sockaddr *a, socklen_t n), (s, a, n))
 WRAP(CONNECT, connect, (int s, const struct sockaddr *a, socklen_t n), (s, a, n))
 WRAP(DUP2, dup2, (int a, int b), (a, b))
+WRAP(GETPEERNAME, getpeername, (int s, struct sockaddr *a, socklen_t *n), (s, a, n))
 WRAP(GETSOCKNAME, getsockname, (int s, struct sockaddr *a, socklen_t *n), (s, a, n))
 WRAP(GETSOCKOPT, getsockopt, (int s, int l, int o, void *v, socklen_t *n), (s, l, o, v, n))
 WRAP(LISTEN, listen, (int s, int n), (s, n))

@@ -21,9 +21,9 @@ import time
 from chat import Refused, Server, chat, check, chat_works, done, new_room
 import chat as base
 
-CALLS = ("accept bind connect dup2 fcntl getaddrinfo getsockname getsockopt listen malloc open "
-         "poll read realloc recv recvfrom recvmsg select send sendmsg sendto setsockopt socket "
-         "tcgetattr tcsetattr write").split()
+CALLS = ("accept bind connect dup2 fcntl getaddrinfo getpeername getsockname getsockopt listen "
+         "malloc open poll read realloc recv recvfrom recvmsg select send sendmsg sendto "
+         "setsockopt socket tcgetattr tcsetattr write").split()
 SHORT, EMPTY = -1, -2
 FOREVER = 2 ** 31 - 1
 SPIN = 20000  # system calls a second, while nothing is to be done
@@ -35,6 +35,7 @@ ERRORS = {
     "connect": "EINTR ECONNREFUSED EHOSTUNREACH ENETUNREACH ETIMEDOUT EADDRNOTAVAIL EAGAIN",
     "fcntl": "EINTR EBADF EMFILE",
     "getaddrinfo": "ENOMEM",
+    "getpeername": "ENOBUFS ENOTCONN",
     "getsockname": "ENOBUFS ENOTCONN",
     "getsockopt": "ENOBUFS ENOPROTOOPT",
     "listen": "EADDRINUSE EOPNOTSUPP",
