@@ -259,20 +259,18 @@ static struct {
 static DWORD WINAPI read_piece(LPVOID unused)
 {
     static WCHAR wide[sizeof piece.bytes / 4];
-    static DWORD half; /* 1: wide[0] is the first half of a character that takes two */
     HANDLE in = GetStdHandle(STD_INPUT_HANDLE);
-    DWORD n = 0;
+    DWORD n = 0, half = 0;
     (void)unused;
     piece.len = -1;
     if (!is_terminal(stdin)) {
         if (ReadFile(in, piece.bytes, sizeof piece.bytes, &n, NULL) && n > 0) piece.len = (int)n;
-    } else if (ReadConsoleW(in, wide + half, sizeof wide / sizeof *wide - 1, &n, NULL) && n > 0 &&
-               wide[half] != 26) { /* ^Z ends the input, as everywhere on Windows */
-        n += half;
-        half = wide[n - 1] >= 0xD800 && wide[n - 1] < 0xDC00;
-        piece.len = WideCharToMultiByte(CP_UTF8, 0, wide, (int)(n - half), piece.bytes,
+    } else if (ReadConsoleW(in, wide, sizeof wide / sizeof *wide - 1, &n, NULL) && n > 0 &&
+               wide[0] != 26) { /* ^Z ends the input, as everywhere on Windows */
+        if (wide[n - 1] >= 0xD800 && wide[n - 1] < 0xDC00) /* the first half of a character */
+            ReadConsoleW(in, wide + n, 1, &half, NULL);
+        piece.len = WideCharToMultiByte(CP_UTF8, 0, wide, (int)(n + half), piece.bytes,
                                         sizeof piece.bytes, NULL, NULL);
-        wide[0] = wide[n - 1];
     }
     return 0;
 }
@@ -304,16 +302,13 @@ static void suspend(void) { kill(0, SIGTSTP); } /* the whole job, as the termina
 static void program_start(int *argc, char ***argv)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action;
+    struct sigaction action = {.sa_handler = on_signal}, old;
     int i;
     (void)argc, (void)argv; /* they are UTF-8 */
-    for (i = 0; i < 3; i++) {
-        if (sigaction(signals[i], NULL, &action) == 0 && action.sa_handler == SIG_IGN) continue;
-        memset(&action, 0, sizeof action);
-        action.sa_handler = on_signal;
-        action.sa_flags = SA_NODEFER; /* a second ^C ends even a handler whose write blocks */
-        sigaction(signals[i], &action, NULL);
-    }
+    action.sa_flags = SA_NODEFER; /* a second ^C ends even a handler whose write blocks */
+    for (i = 0; i < 3; i++)
+        if (sigaction(signals[i], NULL, &old) != 0 || old.sa_handler != SIG_IGN)
+            sigaction(signals[i], &action, NULL);
 }
 
 /* Each key at once, and no echo; or the terminal as it was found. 1 if that has changed anything:
@@ -866,12 +861,10 @@ static void key_press(int key)
    presses Enter. */
 static void input_take(char c)
 {
-    static int pasting, before;
+    static int pasting;
     static unsigned long lost; /* bytes that were pasted and have no place */
     int key = term.screen ? key_of((uint8_t)c) : c == '\n' ? c : KEY_TEXT;
-    int second = term.screen && c == '\n' && before == '\r', first;
-    before = c;
-    if (second) return; /* CR LF is one end of a line */
+    int first = term.at == 0 || term.line[term.at - 1] == '\n';
     if (key == KEY_PASTE || key == KEY_PASTED) {
         pasting = key == KEY_PASTE;
         if (lost) warn("too much was pasted: the last %lu bytes have no place in the line", lost);
@@ -879,7 +872,6 @@ static void input_take(char c)
     } else if (!pasting && key != KEY_TEXT) {
         key_press(key);
     } else if (key == KEY_TEXT || key == '\t' || (key == '\n' && !term.question)) {
-        first = term.at == 0 || term.line[term.at - 1] == '\n';
         if (pasting && c == '/' && first && !term.question) line_insert("/", 1);
         lost += !line_insert(key == '\n' ? "\n" : &c, 1);
     }
@@ -1151,30 +1143,32 @@ static ocm_view text_said(ocm_view datagram)
                 (size_t)ocm_datagram_encode(text.out, sizeof text.out, d.room, d.token, m.text));
 }
 
+/* What follows the first ": ", and in *before what stands before that; or nothing. */
+static ocm_view text_after(ocm_view v, ocm_view *before)
+{
+    size_t i = 0;
+    while (i + 2 < v.len && memcmp(v.ptr + i, ": ", 2) != 0) i++;
+    *before = view(v.ptr, i);
+    return i + 2 < v.len ? view(v.ptr + i + 2, v.len - i - 2) : nothing;
+}
+
 /* "alice: hi", or the server's own words; with a header or without one. */
 static void text_datagram(const uint8_t *p, size_t len, uint64_t now)
 {
-    static const char removed[] = "You have been disconnected: ";
-    const size_t begin = sizeof removed - 1;
     ocm_message m = {.has = OCM_HAS_SENDER | OCM_HAS_TEXT, .sender = ocm_text("system")};
+    ocm_view before, after;
     ocm_datagram d;
-    size_t i = 0;
     int n;
-    if (ocm_datagram_decode(p, len, &d) < 0 || !ocm_view_equal(d.room, ocm_text(opt.room))) {
-        d.room = d.token = nothing;
-        d.payload = view(p, len);
-    }
-    m.text = d.payload;
-    while (i + 2 < m.text.len && memcmp(m.text.ptr + i, ": ", 2) != 0) i++;
-    if (i + 2 < m.text.len) {
-        m.sender = view(m.text.ptr, i);
-        m.text = view(m.text.ptr + i + 2, m.text.len - i - 2);
-    }
-    if (m.text.len > begin && memcmp(m.text.ptr, removed, begin) == 0) {
+    if (ocm_datagram_decode(p, len, &d) < 0 || !ocm_view_equal(d.room, ocm_text(opt.room)))
+        d = (ocm_datagram){.payload = view(p, len)};
+    after = text_after(d.payload, &before);
+    if (after.len) m.sender = before;
+    m.text = after.len ? after : d.payload;
+    after = text_after(m.text, &before);
+    if (after.len && ocm_view_equal(before, ocm_text("You have been disconnected"))) {
         m.has |= OCM_HAS_OPERATION | OCM_HAS_REASON;
         m.operation = OCM_OP_REMOVED;
-        m.reason = view(m.text.ptr + begin, m.text.len - begin);
-        if (ocm_view_equal(m.reason, ocm_text("the host left"))) m.reason = ocm_text("host");
+        m.reason = ocm_view_equal(after, ocm_text("the host left")) ? ocm_text("host") : after;
     }
     n = ocm_message_encode(text.scratch, sizeof text.scratch, &m);
     if (n < 0) return;
