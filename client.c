@@ -366,7 +366,7 @@ static int input_read(uint8_t *p, size_t cap)
 #define LIST_LINES 20       /* lines of a list that are shown in the chat */
 #define STAGGER_MS 1000     /* how long an address may keep silent before the next one is tried */
 #define PORT_MS 50          /* between two attempts to get a port that is free for UDP, too */
-#define PENDING_MS 1000     /* a message unconfirmed for so long is shown in the prompt */
+#define PENDING_MS 1000     /* after that, what is not confirmed is shown in the prompt */
 
 #define LOOK(sequence) (term.colour ? sequence : "")
 #define DIM LOOK("\033[2m")
@@ -427,6 +427,7 @@ static struct {
     socklen to_len;
     int status;                 /* of the program's end; 1: not all is well */
     uint64_t present;           /* seq: what is below it was said before we came */
+    uint64_t said_at;           /* ms: when the user has said something */
 } net = {.tcp = NO_LINK, .udp = INVALID_SOCKET};
 
 static struct {
@@ -525,14 +526,12 @@ static void line_wipe(void)
 /* In the room: its name, and what is unusual. */
 static void line_prompt(char *prompt)
 {
-    static unsigned long pending;
-    static uint64_t since; /* ms: the last message was confirmed */
-    unsigned long before = pending, lines = lines_in(term.line, term.len);
-    pending = (unsigned long)ocm_session_pending(&session);
-    if (pending < before || before == 0) since = clock_ms();
+    unsigned long pending = (unsigned long)ocm_session_pending(&session);
+    unsigned long lines = lines_in(term.line, term.len);
     prompt += sprintf(prompt, "%s", term.question ? term.question : opt.room);
     if (term.question) return;
-    if (clock_ms() - since >= PENDING_MS) prompt += sprintf(prompt, " (%lu waiting)", pending);
+    if (pending > 0 && clock_ms() - net.said_at >= PENDING_MS)
+        prompt += sprintf(prompt, " (%lu waiting)", pending);
     if (lines > 1) prompt += sprintf(prompt, " (%lu lines)", lines);
     strcpy(prompt, stage == LEAVING ? " (leaving)> " : "> ");
 }
@@ -704,7 +703,7 @@ static int line_insert(const char *p, size_t len)
 /* Takes bytes out of the line; the cursor is then where they were. */
 static void line_erase(size_t from, size_t to, int kill)
 {
-    if (kill && to > from) {
+    if (kill && to > from && !term.hidden) {
         memcpy(term.killed, term.line + from, to - from);
         term.killed[to - from] = 0;
     }
@@ -1101,7 +1100,6 @@ static void list_turn(uint64_t now)
 #define TEXT_PAUSE_MS 25 /* between two messages: what is over a server's rate is lost */
 
 static struct {
-    uint64_t pause; /* ms: the next message may go */
     uint8_t in[OCM_FRAME_MAX], out[OCM_FRAME_MAX], scratch[OCM_FRAME_MAX];
 } text;
 
@@ -1289,7 +1287,8 @@ static int line_say(void)
 {
     static char line[LINE_MAX_LEN + 1];
     uint64_t now = clock_ms();
-    int waits = now < text.pause || ocm_session_pending(&session) == OCM_OUTBOX;
+    int waits = (opt.text && now < net.said_at + TEXT_PAUSE_MS) ||
+                ocm_session_pending(&session) == OCM_OUTBOX;
     int len = waits ? -1 : line_take(line), result = 1, slash, twice;
     ocm_view v;
     if (len < 0) return 0;
@@ -1297,7 +1296,7 @@ static int line_say(void)
     twice = slash && line[1] == '/';
     v = view(line + twice, (size_t)(len - twice));
     if (slash && !twice) v = command(line);
-    if (v.len && opt.text) text.pause = now + TEXT_PAUSE_MS;
+    if (v.len) net.said_at = now;
     if (v.len) result = ocm_session_say(&session, v);
     if (result == OCM_E_LARGE)
         warn("the message is too long: %d bytes, at most %lu are possible", len,
@@ -1543,14 +1542,14 @@ static void turn(void)
     static uint8_t input[INPUT_MAX];
     static int fruitless; /* turns in which something was to come, and nothing came */
     struct timeval t = {0, 0};
-    uint64_t due = talk(), now = clock_ms(), ms;
+    uint64_t due = talk(), now = clock_ms(), pause = net.said_at + TEXT_PAUSE_MS, ms;
     int attended = net.home || term.question, ready, n = 0, i;
     int wanted = attended && !term.ended && (term.screen || !term.said_len);
     if (term.screen && attended && terminal_keys(1)) term.row[0] = 0;
     line_draw();
     memset(&watch, 0, sizeof watch);
     watch.until = due;
-    if (text.pause > now && text.pause < due) watch.until = text.pause;
+    if (opt.text && pause > now && pause < due) watch.until = pause;
     link_watch(&net.tcp);
     link_watch(&list.link);
     if (net.udp != INVALID_SOCKET) FD_SET(net.udp, &watch.readable);
