@@ -968,13 +968,6 @@ static void no_server(const place *p, int error)
          !p->addresses ? "no such host" : error ? socket_words(error) : "no answer");
 }
 
-/* IPv4 and IPv6 have it at the same place. */
-static void set_port(struct sockaddr_storage *ss, unsigned port)
-{
-    uint16_t p = htons((uint16_t)port);
-    memcpy((uint8_t *)ss + offsetof(struct sockaddr_in, sin_port), &p, sizeof p);
-}
-
 /* ---- Lists ----
 
    The rooms of all servers in turn, or the members of a room. A list comes in while the chat goes
@@ -988,8 +981,7 @@ static struct {
     int more;            /* a server left some out */
     uint64_t until;      /* ms: how long the server may take */
     tcp_link link;
-    size_t len;
-    uint8_t answer[OCM_ANSWER_MAX + OCM_NAME_MAX];
+    size_t len;          /* bytes of the answer that are here */
 } list = {.room = "", .until = UINT64_MAX, .link = NO_LINK};
 
 static place *place_of(const char *room)
@@ -1069,17 +1061,18 @@ static int list_show(ocm_view rest)
 
 static void list_turn(uint64_t now)
 {
+    static uint8_t answer[OCM_ANSWER_MAX + OCM_NAME_MAX];
     ocm_request r = {.op = OCM_LIST, .room = ocm_text(list.room)};
     ocm_frame f;
-    int n = link_turn(&list.link, now, list.answer + list.len, sizeof list.answer - list.len);
+    int n = link_turn(&list.link, now, answer + list.len, sizeof answer - list.len);
     if (n == LINK_MADE) {
         list.reached = 1;
         if (*list.room) r.password = ocm_text(opt.password);
-        n = ocm_request_encode(list.answer, sizeof list.answer, &r);
-        n = send(list.link.socket, (char *)list.answer, (socklen)n, 0) == n ? 0 : LINK_LOST;
+        n = ocm_request_encode(answer, sizeof answer, &r);
+        n = send(list.link.socket, (char *)answer, (socklen)n, 0) == n ? 0 : LINK_LOST;
     } else if (n > 0) {
         list.len += (size_t)n;
-        n = ocm_frame_decode(list.answer, list.len, OCM_LIST_MAX, &f);
+        n = ocm_frame_decode(answer, list.len, OCM_LIST_MAX, &f);
     }
     if (n == 0 && now < list.until) return;
     if (n <= 0 || f.op != OCM_LIST || f.state != OCM_STATE_COMPLETE || !list_show(f.payload)) {
@@ -1192,10 +1185,11 @@ static void talk_connected(uint64_t now)
     struct sockaddr_storage local = {0};
     socklen len = sizeof local;
     ocm_addr mine = addr_local(net.tcp.socket), old = addr_local(net.udp);
+    uint16_t port = htons((uint16_t)atoi(net.home->udp)); /* IPv6 has it where IPv4 has it */
     int bound = stage != OUTSIDE && memcmp(old.ip, mine.ip, 16) == 0;
     net.to_len = sizeof net.to;
     getpeername(net.tcp.socket, (struct sockaddr *)&net.to, &net.to_len);
-    set_port(&net.to, (unsigned)atoi(net.home->udp));
+    memcpy((uint8_t *)&net.to + offsetof(struct sockaddr_in, sin_port), &port, sizeof port);
     if (!bound) {
         socket_close(net.udp); /* if there is none, that does no harm */
         net.udp = socket(net.to.ss_family, SOCK_DGRAM, 0);

@@ -5702,8 +5702,9 @@ SCENARIO(terminal_questions,
     "d < * created \"cellar\" as \"dora\"", "d . ",
     /* a new password: twice the same one, or none */
     "e @ 80" TERM_CLIENT "-n eve -p -c safe", "e < password: ", "e > one\r",
-    "e < once more: ", "e > two\r", "e < not the same", "e > one\r", "e > one\r",
-    "e < * created \"safe\" as \"eve\"", "l - -l", "l < safe\t1\tpassword", "e . ",
+    "e < once more: ", "e > two\r", "e < not the same", "e > two\025one\r", "e > one\r",
+    "e < * created \"safe\" as \"eve\"", "e > \031.", "e | safe> .|", /* ^Y gives no password */
+    "l - -l", "l < safe\t1\tpassword", "e . ",
     "f @ 80" TERM_CLIENT "-n fay -p -c free", "f < password: ", "f > \r",
     "f < open to everybody", "f < * created \"free\" as \"fay\"")
 
@@ -5742,13 +5743,15 @@ SCENARIO(terminal_plain,
     TERM_PLAIN("export NO_COLOR=", "a ^ \033[J", "\033[32mbob\033[0m: hi"))
 
 /* A terminal on stdin whose output goes elsewhere still has its commands; and without a server
-   nothing is asked for. */
+   nothing is asked for. What is typed during -l is not for the client. */
 SCENARIO(terminal_others,
     "s = -q", "b = -n bob lobby",
     "a @ 80 ./client -s 127.0.0.1/{s} -n alice lobby | cat; echo END",
     "a < joined \"lobby\" as \"alice\"", "a > hi\r/who\r", "b < alice: hi", "a < bob (host)",
     "a > /leave\r", "a < END\n", "b < * alice left", "b ~ /", "s * KILL", "s ? 1009",
-    "a @ 80" TERM_CLIENT, "a < is ./server running there?", "a ~ name", "a ? 1")
+    "a @ 80" TERM_CLIENT, "a < is ./server running there?", "a ~ name", "a ? 1",
+    "t = -q", "t * STOP", "a @ 80 TERM=xterm ./client -s 127.0.0.1/{t} -l; exec cat", "wait 300",
+    "a > for the shell\r", "a < gives no list\nfor the shell\n")
 
 #define TERMINAL_TESTS \
     TEST(terminal_wide) TEST(terminal_narrow) TEST(terminal_reading) TEST(terminal_keys) \
