@@ -1093,7 +1093,7 @@ static void list_turn(uint64_t now)
 #define TEXT_PAUSE_MS 25 /* between two messages: what is over a server's rate is lost */
 
 static struct {
-    uint8_t in[OCM_FRAME_MAX], out[OCM_FRAME_MAX], scratch[OCM_FRAME_MAX];
+    uint8_t out[OCM_FRAME_MAX], scratch[OCM_FRAME_MAX];
 } text;
 
 static ocm_view text_request(ocm_view request)
@@ -1120,16 +1120,14 @@ static void text_received(const uint8_t *p, size_t len, uint64_t now)
     ocm_session_received(&session, p, len, now);
 }
 
-/* What the user says. Nobody sends it back, so the session hears it from here. */
+/* What the user says. */
 static ocm_view text_said(ocm_view datagram)
 {
     ocm_datagram d;
     ocm_message m;
-    memcpy(text.in, datagram.ptr, datagram.len);
-    if (ocm_datagram_decode(text.in, datagram.len, &d) < 0 ||
+    if (ocm_datagram_decode(datagram.ptr, datagram.len, &d) < 0 ||
         ocm_message_decode(d.payload, text.scratch, &m) < 0 || m.has & OCM_HAS_OPERATION)
         return nothing;
-    ocm_session_datagram(&session, text.in, datagram.len, clock_ms());
     return view(text.out,
                 (size_t)ocm_datagram_encode(text.out, sizeof text.out, d.room, d.token, m.text));
 }

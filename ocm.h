@@ -559,8 +559,9 @@ OCM_API int ocm_session_say(ocm_session *s, ocm_view text);
 OCM_API void ocm_session_leave(ocm_session *s);
 /* 1 and something to do, or 0 and a->until. */
 OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a);
-/* The most bytes a line may have; `"`, `\` and TAB count as two. It grows when the room is entered:
-   the token is known then. */
+/* The most bytes a line may have; `"`, `\` and TAB count as two and, on a server without level 1,
+   what is not ASCII as 6 for each 16 bits of UTF-16. It grows when the room is entered: the token
+   is known then. */
 OCM_API size_t ocm_session_text_max(const ocm_session *s);
 /* Messages said that have no fate yet: what a user interface shows as under way. */
 OCM_API size_t ocm_session_pending(const ocm_session *s);
@@ -733,11 +734,12 @@ typedef struct ocmi_scan {
     int layout;             /* TABs, and those that could reorder or break a line: nothing for a
                                name, which is shown beside other people's words */
     size_t escapes;         /* characters for which JSON needs one byte more */
+    size_t beyond_ascii;    /* bytes more that JSON takes if these are written as \uXXXX */
 } ocmi_scan;
 
 static ocmi_scan ocmi_text_scan(ocm_view v)
 {
-    ocmi_scan s = {1, 0, 0, 0};
+    ocmi_scan s = {1, 0, 0, 0, 0};
     uint32_t c;
     size_t i = 0;
     while ((i = ocmi_ascii_end(v, i)) < v.len) {
@@ -751,6 +753,7 @@ static ocmi_scan ocmi_text_scan(ocm_view v)
         else if (c < 0x20 || (c >= 0x7F && c <= 0x9F)) s.controls = 1;
         else if ((c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069)) s.layout = 1;
         if (c == '"' || c == '\\' || c == '\t') s.escapes++;
+        if (n > 1) s.beyond_ascii += (n == 4 ? 12 : 6) - (size_t)n;
     }
     return s;
 }
@@ -777,9 +780,10 @@ OCM_API int ocm_message_valid(ocm_view v)
 }
 
 /* Bytes of a valid name or message between the quotes of a JSON string. */
-static size_t ocmi_escaped_len(ocm_view v)
+static size_t ocmi_escaped_len(ocm_view v, int ascii)
 {
-    return v.len + ocmi_text_scan(v).escapes;
+    ocmi_scan s = ocmi_text_scan(v);
+    return v.len + s.escapes + (ascii ? s.beyond_ascii : 0);
 }
 
 static int ocmi_is_loopback(const uint8_t ip[16])
@@ -2140,7 +2144,8 @@ static int ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id)
     ocmi_member *m = &g->member[slot];
     ocmi_room *r = &g->room[m->room];
     ocmi_scan scan = ocmi_text_scan(text);
-    size_t len = r->name.len + ocmi_escaped_len(ocmi_name_view(&m->name)) + text.len + scan.escapes;
+    size_t len = r->name.len + ocmi_escaped_len(ocmi_name_view(&m->name), 0) + text.len +
+                 scan.escapes;
     int notice = !scan.valid || scan.controls ? OCMI_NO_TEXT : len > OCM_TEXT_MAX ? OCMI_TOO_LONG
                : text.len == 0 ? OCMI_EMPTY : 0;
     ocm_message n;
@@ -3158,7 +3163,8 @@ static void ocmi_session_line(ocm_session *s, ocm_view json, uint64_t now)
     ocm_message m;
     int good = ocm_message_decode(json, s->scratch, &m) > 0;
     uint64_t operation = good && ocmi_is_system(&m) ? m.operation : 0;
-    if (operation == OCM_OP_REMOVED) {
+    int gone = !s->level && ocm_view_equal(json, ocm_text("\"You have been disconnected\""));
+    if (operation == OCM_OP_REMOVED || gone) { /* the latter is all that team D's server says */
         ocmi_session_removed(s, &m, now);
     } else if (!s->level) {
         ocmi_session_store(s, s->have, json);
@@ -3306,11 +3312,18 @@ static int ocmi_session_read(ocm_session *s, ocm_action *a)
 
    One timer sends the position, and with it what was not taken. */
 
+/* A server without level 1 may write anew what it relays, as \uXXXX. What gets too long by that
+   would reach nobody, and end team D's clients. */
+static int ocmi_session_ascii(const ocm_session *s)
+{
+    return s->token.len && !s->level;
+}
+
 OCM_API size_t ocm_session_text_max(const ocm_session *s)
 {
     size_t token = s->token.len ? s->token.len : OCM_TOKEN_MAX; /* OCM_TEXT_MAX assumes 32 */
     return OCM_TEXT_MAX - (token > OCM_TOKEN_LEN ? token - OCM_TOKEN_LEN : 0) - s->room.len -
-           ocmi_escaped_len(ocmi_name_view(&s->name));
+           ocmi_escaped_len(ocmi_name_view(&s->name), ocmi_session_ascii(s));
 }
 
 OCM_API size_t ocm_session_pending(const ocm_session *s)
@@ -3322,7 +3335,7 @@ OCM_API int ocm_session_say(ocm_session *s, ocm_view text)
 {
     ocmi_said *m = ocmi_said_at(s, s->said_id + s->said_count);
     if (text.len == 0 || !ocm_message_valid(text)) return OCM_E_BAD;
-    if (ocmi_escaped_len(text) > ocm_session_text_max(s)) return OCM_E_LARGE;
+    if (ocmi_escaped_len(text, ocmi_session_ascii(s)) > ocm_session_text_max(s)) return OCM_E_LARGE;
     if (s->said_count == OCM_OUTBOX || s->leaving || s->phase >= OCMI_ENDING) return OCM_E_FULL;
     m->len = (uint16_t)text.len;
     memmove(m->text, text.ptr, text.len); /* it may be a view of this very place */
@@ -3384,7 +3397,9 @@ static int ocmi_session_speak(ocm_session *s, int position, uint64_t now, ocm_ac
     ocmi_out o = ocmi_out_open(s->out, OCM_DATAGRAM_MAX);
     ocmi_out words = ocmi_out_open(s->scratch, sizeof s->scratch);
     ocm_message m = ocmi_system(OCM_OP_LEFT, OCM_HAS_USERNAME | OCM_HAS_TEXT);
+    size_t head;
     ocmi_put_datagram_head(&o, ocmi_name_view(&s->room), ocmi_name_view(&s->token));
+    head = o.len;
     if (s->leaving > 1) {
         m.username = ocmi_name_view(&s->name);
         ocmi_put_view(&words, m.username);
@@ -3392,11 +3407,12 @@ static int ocmi_session_speak(ocm_session *s, int position, uint64_t now, ocm_ac
         m.text = ocmi_view(words.ptr, words.len);
         ocmi_put_message(&o, &m);
         if (!s->level) ocmi_session_end(s, OCM_END_LEFT, 0, ocmi_none());
-    } else if (!s->level) { /* each message once, with its sender's name */
+    } else if (!s->level) { /* each message once, with its sender's name; nobody sends it back */
         m.has = OCM_HAS_SENDER | OCM_HAS_TEXT;
         m.sender = ocmi_name_view(&s->name);
         m.text = ocmi_session_pop(s);
         ocmi_put_message(&o, &m);
+        ocmi_session_store(s, s->have, ocmi_view(o.ptr + head, o.len - head));
     } else {
         ocmi_session_put_lines(s, position, &o, now);
     }

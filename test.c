@@ -3280,7 +3280,7 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " answer 200 f123456789abcdef0123456789abcdef1 5 0 -> disconnect; send at 0"},
     {"a server that has forgotten level 1", SES_IN SES_OUT("stopping")
      "answer 200 t1 -> disconnect | ann: hi -> back; ann: hi |"
-     " +60000 say a -> send bob: a"},
+     " +60000 say a -> send bob: a; own bob: a"},
     {"a refusal for a minute", SES_IN SES_OUT("stopping") "answer [404|409|503] -> disconnect | "
      SES_TRY("1000") " | " SES_TRY("2000") " | " SES_TRY("4000") " | " SES_TRY("8000") " | "
      SES_TRY("16000") " | " SES_TRY("30000") "; end [no room|taken|full] 0 [404|409|503] words"},
@@ -3329,9 +3329,11 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " @- {\"sender\":\"a\\u0007\",\"message\":\"x\"} |"
      " @- {\"sender\":\"b\",\"username\":\"\\u009b\",\"message\":\"x\"} |"
      " @- {\"sender\":\"b\",\"message\":\"\\u001b\"} | @- \1rx -> ignored |"
-     " @- \5\2othert2{} -> ignored | say a -> send bob: a |"
-     " say b -> send bob: b | leave -> send leave bob; end left 0"},
+     " @- \5\2othert2{} -> ignored | say a -> send bob: a; own bob: a |"
+     " say b -> send bob: b; own bob: b | leave -> send leave bob; end left 0"},
     {"level 0, out", SES_LEVEL_0 "out host -> end host 0 bye"},
+    {"level 0, out by team D's server", SES_LEVEL_0 "@0 \"You have been disconnected\""
+     " -> end removed 0"},
     /* many */
     {"more words than there is a place for are none", SES_ASK "answer {\"status\":401,\"message\":"
      "\"w{[255|257]}\"} -> disconnect; end password 0 401[ w{255}|]"},
@@ -3375,8 +3377,9 @@ static void test_ses_sizes(void)
 {
     static uint8_t bytes[OCM_FRAME_MAX + 1];
     char json[OCM_DATAGRAM_MAX + 1], step[80];
+    static char kana[3 * 664];
     const size_t first = OCM_FRAME_MAX - 256;
-    size_t more;
+    size_t more, i;
     for (more = 0; more < 2; more++) {
         ses_begin(SES_ASK);
         sprintf(json, "{\"status\":404%*s}", OCM_PAYLOAD_MAX - 14, "");
@@ -3396,6 +3399,15 @@ static void test_ses_sizes(void)
         CHECK(ocm_session_text_max(ses.s) == OCM_TEXT_MAX - 8); /* the token is short */
         ses_step(strcpy(step, "~out host"));
         CHECK(ocm_session_say(ses.s, ocm_text("x")) == OCM_E_FULL);
+        free(ses.s);
+        /* Without level 1, as many bytes as a server has to send that writes \\uXXXX. */
+        ses_begin(more ? SES_LEVEL_0 : SES_IN);
+        for (i = 0; i < sizeof kana; i++) kana[i] = "\xe3\x81\x82"[i % 3];
+        CHECK(ocm_session_say(ses.s, view(kana, (size_t)3 * 664)) == (more ? OCM_E_LARGE : 1));
+        CHECK(ocm_session_say(ses.s, view(kana, (size_t)3 * 663)) == 1);
+        memcpy(kana + (size_t)3 * 662, "\xf0\x9f\x99\x82", 4);
+        CHECK(ocm_session_say(ses.s, view(kana, (size_t)3 * 662 + 4)) == (more ? OCM_E_LARGE : 1));
+        CHECK(ocm_session_say(ses.s, view(kana + 3, (size_t)3 * 661 + 4)) == 1);
         free(ses.s);
     }
 }
