@@ -174,8 +174,8 @@ restart, and for a newcomer, one side says where it stands, and the other goes o
 
 A session keeps one datagram of messages in flight, and one timer. While it knows of an entry that
 it does not have, or has said something that it has not read, it sends its position and the messages
-that were not taken: 50 ms after a new gap, else after 300 ms (or two round trips), then 600 ms, up
-to 3 s. Its own entry, read in the log, is the receipt; a message that was taken, and is not in the
+that were not taken: 50 ms after a new gap, and once more when the answer is late, else after 300 ms
+(or two round trips), then 600 ms, up to 3 s. Its own entry, read in the log, is the receipt; a message that was taken, and is not in the
 log, was rejected. After 2 s without anything new it tells its position, and then every 25 s.
 
 Coming back: a session that has had no answer for 10 s asks by TCP to join again, with its token,
@@ -3373,8 +3373,11 @@ static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, ui
     if (position) {
         m.seq = s->given = s->have - 1;
         ocmi_put_line(o, head, &m);
-        /* At 30 % loss half the questions about a gap get no answer: a second one follows soon. */
-        s->ask_at = s->have <= s->newest && !s->tries ? now + OCMI_GAP_MS : OCMI_NEVER;
+        /* At 30 % loss half the questions about a gap get no answer: a second one follows as soon
+           as the answer is late, if it is known when that is. */
+        s->ask_at = OCMI_NEVER;
+        if (s->have <= s->newest && !s->tries && s->rtt)
+            s->ask_at = now + (s->rtt > OCMI_GAP_MS ? s->rtt : OCMI_GAP_MS);
     }
     for (id = from; id < end; id++) {
         const ocmi_said *said = ocmi_said_at(s, id);

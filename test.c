@@ -3110,7 +3110,7 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"of the past nothing is missed", SES_ASK "answer 200 t1 5 57 -> disconnect; entered 200;"
      " send at 37 | status 57 56 0 / 56 ann: old / 57 joined bob / 58 ann: new -> past ann: old;"
      " ann: new"},
-    {"what the answer tells of is asked for", SES_NEW "+350 -> @50 send at 0; send at 0"},
+    {"what the answer tells of is asked for", SES_NEW "+350 -> @300 send at 0"},
     {"join or create", "open any -> connect | up -> join | answer 404 -> disconnect; connect |"
      " up -> create | answer 409 -> disconnect; connect | up -> join |"
      " answer 200 t1 5 2 -> disconnect; entered 200; send at 0"},
@@ -3168,14 +3168,16 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     /* hearing */
     {"gap", SES_IN "5 ann: b | +20 6 ann: c | +30 -> send at 3 | 5 ann: b | 4 ann: a -> ann: a;"
      " ann: b; ann: c | 4 ann: a"},
-    {"a gap is asked for twice, then the timer", SES_IN "5 ann: b | +400 -> @50 send at 3;"
-     " @100 send at 3; send at 3"},
+    {"a gap is asked for, then the timer", SES_IN "5 ann: b | +400 -> @50 send at 3;"
+     " @350 send at 3"},
+    {"a gap is asked for again when the answer is late", SES_SAID "+120 4 bob: a #1 -> own bob: a |"
+     " 6 ann: c | +500 -> @50 send at 4; @170 send at 4; @470 send at 4"},
     {"what follows opens no gap, a status does", SES_IN "5 ann: b | +50 -> send at 3 |"
-     " +10 6 ann: c | +40 -> send at 3 | +100 status 6 1 0 | +50 -> send at 3 |"
+     " +10 6 ann: c | +40 | +100 status 6 1 0 | +50 -> send at 3 |"
      " +10 status 7 1 0 | +100 -> @50 send at 3; send at 3"},
     {"an entry does not put off a gap", SES_IN "status 5 1 0 | +20 4 ann: a -> ann: a |"
      " +30 -> send at 4"},
-    {"two gaps", SES_IN "5 ann: b | +50 -> send at 3 | +50 -> send at 3 | 7 ann: d |"
+    {"two gaps", SES_IN "5 ann: b | +50 -> send at 3 | +50 | 7 ann: d |"
      " +50 -> send at 3 | 4 ann: a -> ann: a; ann: b | +50 -> send at 5 | 6 ann: c -> ann: c;"
      " ann: d"},
     {"a status says what the server waits for", SES_IN "4 ann: a -> ann: a |"
@@ -3184,8 +3186,7 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"tail", SES_IN "4 ann: a -> ann: a | +2000 -> send at 4 | +300 -> send at 4 |"
      " +600 -> send at 4 | +1300 status 4 1 0 -> @1200 send at 4 | +24900 -> send at 4 |"
      " +300 -> send at 4"},
-    {"the newest is missing", SES_IN "status 4 1 0 | +400 -> @50 send at 3; @100 send at 3;"
-     " send at 3"},
+    {"the newest is missing", SES_IN "status 4 1 0 | +400 -> @50 send at 3; @350 send at 3"},
     {"an entry is malformed", SES_IN "{\"sender\":\"al\",\"message\":\"hi\",\"seq\":4,} |"
      " 4 ann: ho -> ann: ho"},
     {"lost", SES_SAID "status 40 38 1 -> missed 34; send at 37 |"
@@ -3208,9 +3209,9 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      "1 joined ann / 2 ann: x -> past joined ann; past ann: x | out timeout -> no-udp; connect |"
      " up -> join t1 | answer 200 t2 5 7 -> disconnect; send at 2 |"
      " status 12 7 0 -> missed 3; send at 6"},
-    {"lost after it was asked for", SES_IN "status 40 1 0 | +1000 -> @50 send at 3; @100 send at 3;"
-     " @400 send at 3; send at 3 | status 40 38 0 -> missed 34; send at 37 |"
-     " +300 -> @50 send at 37"},
+    {"lost after it was asked for", SES_IN "status 40 1 0 | +1000 -> @50 send at 3; @350 send at 3;"
+     " @950 send at 3 | status 40 38 0 -> missed 34; send at 37 |"
+     " +300 -> send at 37"},
     {"all is lost", SES_IN "status 5 6 0 -> missed 2; send at 5"},
     {"no message, a notice of an odd form", SES_IN "down | notice slow -> notice slow |"
      " {\"sender\":\"ann\",\"message\":\"\",\"seq\":4} | " SES_SYSTEM
