@@ -175,8 +175,9 @@ restart, and for a newcomer, one side says where it stands, and the other goes o
 A session keeps one datagram of messages in flight, and one timer. While it knows of an entry that
 it does not have, or has said something that it has not read, it sends its position and the messages
 that were not taken: 50 ms after a new gap, and once more when the answer is late, else after 300 ms
-(or two round trips), then 600 ms, up to 3 s. Its own entry, read in the log, is the receipt; a message that was taken, and is not in the
-log, was rejected. After 2 s without anything new it tells its position, and then every 25 s.
+(or two round trips), then 600 ms, up to 3 s. Its own entry, read in the log, is the receipt; a
+message that was taken, and is not in the log, was rejected. After 2 s without anything new it tells
+its position, and then every 25 s.
 
 Coming back: a session that has had no answer for 10 s asks by TCP to join again, with its token,
 after 0, 1, 2, 4 ... 30 s. If the answer has the same token, it keeps its place, even from another
@@ -402,7 +403,8 @@ typedef struct ocm_limits {
     uint32_t origin_joins; /* a second and origin (10), bursts of twice that; loopback is exempt */
     uint32_t log;          /* bytes of the log of all rooms, 64 KiB to 1 GiB (4 MiB) */
     uint32_t idle;         /* seconds of silence that end a membership (300) */
-    uint32_t rate;         /* datagrams a second and member, with bursts of twice as many (50) */
+    uint32_t rate;         /* datagrams a second and member, with bursts of twice as many (50);
+                              the members of an origin have eight times that together */
 } ocm_limits;
 
 #define OCM_UNLIMITED UINT32_MAX /* for origin_size, origin_joins, room_size and rate */
@@ -1490,9 +1492,9 @@ typedef struct ocmi_member {
     uint64_t spent;        /* rate: see ocmi_spend */
     uint64_t told;         /* ms: no notice before */
     uint64_t rejected;     /* the id that its notice is about, 0: none */
-    uint64_t failed_at;    /* ms: the first failed send in a row */
     uint32_t room, origin;
-    uint32_t events, failed; /* events handed out for it; the last of them that failed */
+    uint32_t failed_at;      /* ms, modulo 2^32: the first failed send in a row */
+    uint16_t events, failed; /* events handed out for it; the last of them that failed */
     ocmi_link in_room, due;
     ocmi_link waiting; /* for its next sign of life */
     uint32_t token_chain, name_chain;
@@ -1504,6 +1506,7 @@ typedef struct ocmi_origin { /* who asks, as limits count: see ocmi_origin_key *
     uint64_t key;
     uint32_t members, rooms, chain; /* rooms: of which one of them is the host */
     uint64_t spent;  /* rate of joins */
+    uint64_t said;   /* rate of what all its members send */
     ocmi_link idle;  /* of those without members, oldest first */
 } ocmi_origin;
 
@@ -1524,6 +1527,7 @@ enum { OCMI_KEY_TABLES, OCMI_KEY_PASSWORDS, OCMI_KEY_LOGS, OCMI_KEY_TOKENS, OCMI
 #define OCMI_PROBES 10u
 #define OCMI_FRESH_MS 10000u /* within which a new member of level 1 is heard, or it is out */
 #define OCMI_UNREACHABLE_MS 10000u
+#define OCMI_ORIGIN_RATE 8u  /* the members of an origin together send as much as so many may */
 #define OCMI_TURN 32u        /* datagrams for one room, or for one member alone, before the next */
 #define OCMI_GUESSES 256u
 #define OCMI_GUESS_SHARE 16 /* entries of one origin, before it gets one for all rooms */
@@ -1961,9 +1965,28 @@ static uint32_t ocmi_origin_of(ocm_registry *g, const ocm_addr *a)
     memset(&g->origin[slot], 0, sizeof g->origin[slot]);
     g->origin[slot].key = key;
     g->origin[slot].spent = g->now * g->limits.origin_joins;
+    g->origin[slot].said = g->now * g->limits.rate * OCMI_ORIGIN_RATE;
     ocmi_table_add(&g->origins, hash, slot);
     ocmi_append(&g->idle_origins, slot);
     return slot;
+}
+
+/* The member counts for the origin of that address: that of its join or, later, of its return. */
+static void ocmi_origin_add(ocm_registry *g, uint32_t slot, const ocm_addr *at)
+{
+    ocmi_member *m = &g->member[slot];
+    m->origin = ocmi_origin_of(g, at);
+    ocmi_unlink(&g->idle_origins, m->origin);
+    g->origin[m->origin].members++;
+    g->origin[m->origin].rooms += g->room[m->room].host == slot;
+}
+
+static void ocmi_origin_remove(ocm_registry *g, uint32_t slot)
+{
+    const ocmi_member *m = &g->member[slot];
+    ocmi_origin *origin = &g->origin[m->origin];
+    origin->rooms -= g->room[m->room].host == slot;
+    if (--origin->members == 0) ocmi_append(&g->idle_origins, m->origin);
 }
 
 static uint32_t ocmi_room_open(ocm_registry *g, ocm_view name, ocm_view password)
@@ -2033,13 +2056,8 @@ static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_reques
     ocmi_table_add(&g->names, ocmi_name_hash(g, room, q->name), slot);
     ocmi_alive(g, slot, !m->level);
     ocmi_append(&r->members, slot);
-    m->origin = ocmi_origin_of(g, at);
-    ocmi_unlink(&g->idle_origins, m->origin);
-    g->origin[m->origin].members++;
-    if (!r->host) {
-        r->host = slot;
-        g->origin[m->origin].rooms++;
-    }
+    if (!r->host) r->host = slot;
+    ocmi_origin_add(g, slot, at);
     r->size++;
     g->counts.members++;
     ocmi_tell(g, slot, OCM_OP_JOINED, " joined");
@@ -2052,14 +2070,12 @@ static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_reques
 static void ocmi_member_out(ocm_registry *g, uint32_t slot, int reason)
 {
     ocmi_member *m = &g->member[slot];
-    ocmi_origin *origin = &g->origin[m->origin];
     m->reason = (uint8_t)reason;
     if (m->stop > g->room[m->room].seq) m->stop = g->room[m->room].seq;
     m->status = m->notice = 0;
     ocmi_table_remove(&g->tokens, ocmi_table_hash(g, ocmi_token_view(m)), slot);
     ocmi_unlink(&g->alive[m->heard], slot);
-    if (--origin->members == 0)
-        ocmi_append(&g->idle_origins, m->origin);
+    ocmi_origin_remove(g, slot);
     g->room[m->room].size--;
     g->counts.members--;
 }
@@ -2079,7 +2095,6 @@ static void ocmi_room_close(ocm_registry *g, uint32_t room, int reason)
     ocmi_table_remove(&g->rooms, ocmi_table_hash(g, ocmi_name_view(&r->name)), room);
     ocmi_unlink(&g->open, room);
     ocmi_unlink(&g->quiet, room);
-    g->origin[g->member[r->host].origin].rooms--;
     g->counts.rooms--;
     ocmi_append(&g->pending, room);
 }
@@ -2117,6 +2132,19 @@ static void ocmi_member_free(ocm_registry *g, uint32_t slot)
    at the member, which is put into the queue `due`. */
 
 enum { OCMI_TOO_LONG = 1, OCMI_NO_TEXT, OCMI_TOO_FAST, OCMI_EMPTY }; /* a member's notice */
+
+/* Spends a unit of a member's rate, and of its origin's: or else a room, and the log of all rooms,
+   would belong to whoever brings the most members. Loopback has no rate of its own. */
+static int ocmi_pay(ocm_registry *g, ocmi_member *m)
+{
+    ocmi_origin *origin = &g->origin[m->origin];
+    uint32_t rate = g->limits.rate;
+    if (!ocmi_spend(&m->spent, g->now, rate)) return 0;
+    if (origin->key == 0 || rate > OCM_UNLIMITED / OCMI_ORIGIN_RATE) return 1;
+    if (ocmi_spend(&origin->said, g->now, rate * OCMI_ORIGIN_RATE)) return 1;
+    m->spent -= 1000; /* what is not taken costs nothing */
+    return 0;
+}
 
 static void ocmi_owe_status(ocm_registry *g, uint32_t slot)
 {
@@ -2188,7 +2216,7 @@ static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
         if (at - m->sent <= risen) paid = bytes + OCM_BATCH_MAX; /* one in any case */
         if (bytes > 65536) break;
         if (bytes <= paid) continue;
-        if (!ocmi_spend(&m->spent, g->now, g->limits.rate)) break;
+        if (!ocmi_pay(g, m)) break;
         paid += OCM_BATCH_MAX;
     }
     if (at < r->seq) m->stop = at;
@@ -2226,7 +2254,7 @@ static int ocmi_hear(ocm_registry *g, uint32_t slot, ocm_view object, ocmi_heari
     } else if (n.id ? n.id <= m->taken : !n.text.len) { /* repeated, or empty */
         ocmi_owe_status(g, slot);
     } else if (n.id <= m->taken + 1) { /* the next, or without id; a higher one is dropped */
-        if (++h->messages > 1) h->over = !ocmi_spend(&m->spent, g->now, g->limits.rate);
+        if (++h->messages > 1) h->over = !ocmi_pay(g, m);
         if (!h->over) h->over = !ocmi_say(g, slot, n.text, n.id);
     }
     return 1;
@@ -2252,7 +2280,7 @@ OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
     }
     m->addr = *from;
     ocmi_alive(g, slot, 1);
-    h.over = !ocmi_spend(&m->spent, now, g->limits.rate);
+    h.over = !ocmi_pay(g, m);
     if (len > OCM_DATAGRAM_MAX) {
         if (!h.over) ocmi_reject(g, slot, OCMI_TOO_LONG, 0);
     } else if (d.payload.len == 0) {
@@ -2277,11 +2305,11 @@ OCM_API void ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t 
     m = &g->member[ev->member];
     g->now = now;
     if (m->serial != ev->serial || m->reason) return;
-    if (ev->number != m->failed + 1) m->failures = 0;
-    if (m->failures == 0) m->failed_at = now;
-    m->failed = ev->number;
+    if (ev->number != (uint16_t)(m->failed + 1u)) m->failures = 0;
+    if (m->failures == 0) m->failed_at = (uint32_t)now;
+    m->failed = (uint16_t)ev->number;
     if (m->failures < 3) m->failures++;
-    if (m->failures == 3 && now - m->failed_at >= OCMI_UNREACHABLE_MS)
+    if (m->failures == 3 && (uint32_t)now - m->failed_at >= OCMI_UNREACHABLE_MS)
         ocmi_member_end(g, ev->member, OCM_REASON_UNREACHABLE);
 }
 
@@ -2843,7 +2871,11 @@ static void ocmi_conn_answered(ocm_conn *c, ocm_registry *g)
     ocmi_member *m = &g->member[c->member];
     int served = c->member != 0;
     if (served && m->serial == c->serial && !m->reason) {
-        if (c->kept) m->addr = c->at;
+        if (c->kept) {
+            m->addr = c->at;
+            ocmi_origin_remove(g, c->member);
+            ocmi_origin_add(g, c->member, &c->at);
+        }
         m->failures = 0;
         ocmi_alive(g, c->member, m->heard);
     }

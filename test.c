@@ -1863,6 +1863,12 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
     {"long and fast", {.rate = 1}, /* dropped before anyone looks how long it is */
      "alice create lobby json1\nalice at 1 -> *\nalice raw x{4058} -> alice refused\n"
      "5 times alice raw x{4058}\nwait 999 ->"},
+    /* The members of an origin have eight times a member's rate; what is beyond costs nothing. */
+    {"rate of an origin", {.rate = 1},
+     "alice create lobby json\n10 times m# host 9 & m# join lobby json -> *\nwait 5000\n"
+     "10 times m#: x -> *\n10 times m#: y -> *\ncount messages 16\n3 times alice: z -> *\n"
+     "count messages 18\nm1009: z\nwait 125\nm1009: z -> *\ncount messages 19\nm1008: z\nm1009: z\n"
+     "count messages 19"},
     {"strangers", {0},
      FOUR "olaf create other text\ntom datagram $05$20lobby$thi\ntom port 5555\n"
      "tom datagram $05$20lobby$thi\ndrain -> alice 'tom: hi' 5, alice 'tom: hi' 6, "
@@ -1909,6 +1915,11 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "a host 9\na create one json\ncrowd 1 - 9 = 201\ncrowd 1 - 9 = 503\na leaves -> *\n"
      "crowd 1 - 9 = 201\ncrowd 1 - 9 = 503\nb host 8\nb create two json\ncrowd 5 - 0 = 201\n"
      "crowd 1 - 0 = 503"},
+    /* A member counts where it came back, and no longer where it joined. */
+    {"another origin", {.origin_size = 1, .rooms = 20000},
+     "a host 9\na create lobby json1\na at 1 -> *\nb host 9\nb create other json = 503\n"
+     "a host 8\na returns lobby same\nc host 8\nc create other json = 503\n"
+     "b create other json\na leaves -> *\nc create lobby json"},
     {"many origins", {.members = 4, .room_size = 1, .origin_size = 1},
      "alice create lobby json\n600 times crowd 1 lobby # = 503"},
     /* More origins than can be remembered: those that have members are not forgotten. */
@@ -2091,7 +2102,7 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
     /* The log keeps the entries of rooms apart, of many at once, and of many after one another. */
     {"entries apart", {.rooms = 30},
      "22 times m# create m# json1\n22 times m# at 0 -> m# +m# 1, m# status 1 1 0"},
-    {"rooms one after another", {.rooms = 1, .origin_joins = OCM_UNLIMITED},
+    {"rooms one after another", {.rooms = 1, .origin_joins = OCM_UNLIMITED, .rate = OCM_UNLIMITED},
      "600 times m create # json1 & m at 0 -> m +m 1, m status 1 1 0 & m leaves -> *"},
 };
 
