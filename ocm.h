@@ -171,6 +171,8 @@ restart, and for a newcomer, one side says where it stands, and the other goes o
               the rate is dropped without a word and not taken: its sender repeats it.
     Joining   A member that sends no datagram within 10 s of its answer is out: the answer was lost.
               A session reports seq - 20 first, and so reads the last of the room's past.
+    Closing   A room that closes takes its log with it. So what a member has not confirmed of the
+              end of it comes once more, before the reason, as far as it fits.
 
 A session keeps one datagram of messages in flight, and one timer. While it knows of an entry that
 it does not have, or has said something that it has not read, it sends its position and the messages
@@ -1522,6 +1524,7 @@ enum { OCMI_KEY_TABLES, OCMI_KEY_PASSWORDS, OCMI_KEY_LOGS, OCMI_KEY_TOKENS, OCMI
 
 #define OCMI_UNIT 32u        /* bytes: entries of the log begin at multiples of it */
 #define OCMI_ENTRY_MAX 8192u /* bytes that no entry exceeds: OCM_TEXT_MAX bounds its JSON */
+#define OCMI_REMOVED_MAX 700u /* bytes that no notice 3 exceeds: a name has at most 510 in JSON */
 #define OCMI_BEHIND 64u      /* entries of a room that not everyone has been sent */
 #define OCMI_PROBE_MS 3000u
 #define OCMI_PROBES 10u
@@ -2459,12 +2462,17 @@ static int ocmi_send(ocm_registry *g, uint32_t slot, ocm_event *ev)
     return o.len > head ? ocmi_event_close(g, slot, &o, ev) : 0;
 }
 
-/* The last datagram of a membership. One whose answer did not get out is not told of its end. */
+/* The last datagram of a membership. One whose answer did not get out is not told of its end. If
+   the room is closed, nobody can ask for its log any more: so what the member has not confirmed of
+   the end of it, as far as it was sent that, comes once more, as much as fits. */
 static int ocmi_send_removed(ocm_registry *g, uint32_t slot, ocm_event *ev)
 {
     ocmi_member *m = &g->member[slot];
+    const ocmi_room *r = &g->room[m->room];
     int reason = m->reason;
+    uint64_t seq = m->sent;
     uint8_t words[128];
+    size_t head, len;
     ocmi_out o = ocmi_out_open(words, sizeof words);
     ocm_message n = ocmi_system(OCM_OP_REMOVED, OCM_HAS_USERNAME | OCM_HAS_REASON | OCM_HAS_TEXT);
     ocmi_put_text(&o, "You have been disconnected: ");
@@ -2473,10 +2481,17 @@ static int ocmi_send_removed(ocm_registry *g, uint32_t slot, ocm_event *ev)
     n.reason = ocm_text(ocmi_reasons[reason].key);
     n.text = ocmi_view(words, o.len);
     o = ocmi_event_open(g, m);
-    ocmi_put_private(&o, o.len, m, &n);
+    head = o.len;
+    len = head + OCMI_REMOVED_MAX;
+    if (m->level && !r->open)
+        while (seq > m->position && seq >= r->first &&
+               (len += ocmi_entry_find(g, r, seq)->json_len) <= OCM_BATCH_MAX)
+            seq--;
+    while (seq < m->sent) ocmi_put_entry(g, &o, m, ocmi_entry_find(g, r, ++seq));
+    ocmi_put_private(&o, head, m, &n);
     if (reason != OCMI_REASON_BROKEN) ocmi_event_close(g, slot, &o, ev);
     ev->reason = reason;
-    ev->room = ocmi_name_view(&g->room[m->room].name);
+    ev->room = ocmi_name_view(&r->name);
     ev->name = ocmi_name_view(&m->name);
     ocmi_member_free(g, slot);
     return reason != OCMI_REASON_BROKEN;
