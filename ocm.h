@@ -63,9 +63,10 @@ QUICK EXAMPLE: two clients and a server in one program, which carries the bytes 
 TWO RULES
     Feed, then drain. After an input, call ocm_registry_next or ocm_session_next until it returns 0;
     `until` then says when to call it again if nothing else happens. ocm_conn_next is called once
-    after each input, and when something was sent. Give each input exactly once; other inputs may
-    come between any two calls. Drain at least once for every 64 messages: while 64 entries of a
-    room are not handed out, its next message is refused as if it were over the rate.
+    after each input, and when something was sent; it and ocm_conn_close are inputs of the registry.
+    Give each input exactly once; other inputs may come between any two calls. Drain at least once
+    for every 64 messages: while 64 entries of a room are not handed out, its next message is
+    refused as if it were over the rate.
     Views are borrowed. Nothing here keeps a pointer into what you pass. What you are given belongs
     to the object that gave it and stays as it is until the next call for that object.
 Time is in milliseconds, of any clock that never runs backwards. Mistakes of the calling program are
@@ -112,7 +113,8 @@ are strings; port is where the client receives datagrams (1024 to 65535; without
 TCP connection counts). ip is required by one other server and ignored here: believing it would let
 anyone aim the server at a third party. ocm and token belong to level 1. A text or team A request is
 the bare user name. In these two dialects 100 ms lie between the frames of an answer, and the
-state-2 frame of a success carries the room name.
+state-2 frame of a success carries the room name. Requests are answered in order; once one has made
+a member, the connection answers nothing more.
 A list is one state-2 frame with an object on each line: {"room":"lobby","size":2,
 "password_required":false}, or {"username":"alice","host":true}; the members of a room with a
 password are named only to a request with that password. A list that is cut ends with {"more":true}.
@@ -195,6 +197,7 @@ has given up the entry: then it is said again.
 OPTIONS, to be defined before inclusion
     OCM_IMPLEMENTATION   compile the implementation here
     OCM_STATIC           make every function static, to have a private copy in one file
+    OCM_API              your own words before each function, to export it from a library
     OCM_ASSERT(x)        your own assert
     OCM_OUTBOX, OCM_REORDER   smaller sessions, see there
 
@@ -213,7 +216,8 @@ HOW A MESSAGE TRAVELS through a server:
 #if defined(OCM_STATIC) && !defined(OCM_IMPLEMENTATION)
 #error "a file that defines OCM_STATIC has a copy of its own: define OCM_IMPLEMENTATION there, too"
 #endif
-#ifdef OCM_STATIC
+#ifdef OCM_API
+#elif defined(OCM_STATIC)
 #if defined(__GNUC__)
 #define OCM_API static __attribute__((unused))
 #else
@@ -437,9 +441,9 @@ typedef struct ocm_event {
 
 /* Bytes of memory that a registry takes. limits may be NULL: all defaults. */
 OCM_API size_t ocm_registry_size(const ocm_limits *limits);
-/* Makes a registry in mem: ocm_registry_size bytes of any content, aligned as malloc aligns. It
-   stays the caller's and must outlive the registry. seed: 32 bytes that nobody can guess; tokens
-   are made of them. */
+/* Makes a registry in mem: ocm_registry_size(limits) bytes, for the same limits, of any content,
+   aligned as malloc aligns. It stays the caller's, and where it is, as long as the registry lives.
+   seed: 32 bytes that nobody can guess; tokens are made of them. */
 OCM_API ocm_registry *ocm_registry_init(void *mem, const ocm_limits *limits,
                                         const uint8_t seed[32]);
 /* Input: a datagram came; of one longer than OCM_DATAGRAM_MAX, OCM_DATAGRAM_MAX + 1 bytes are
@@ -486,14 +490,16 @@ OCM_API void ocm_conn_close(ocm_conn *c, ocm_registry *g, uint64_t now);
 
 /* ==== 7. Session ============================================================================ */
 
-enum { OCM_JOIN_OR_CREATE = 0 }; /* with OCM_CREATE and OCM_JOIN: what a session wants */
+/* With OCM_CREATE and OCM_JOIN: what a session wants when it begins. It comes back by joining, and
+   only the one that created the room creates it again. */
+enum { OCM_JOIN_OR_CREATE = 0 };
 
 /* What to do. Each line names the fields of ocm_action that it sets. */
 enum {
     OCM_DO_CONNECT,     /* begin to connect to the server by TCP, and go on draining */
-    OCM_DO_REQUEST,     /* send `text` on the connection, if possible in one piece: some servers
-                           read only once */
-    OCM_DO_DISCONNECT,  /* close the TCP connection, if there is one */
+    OCM_DO_REQUEST,     /* send all of `text` on the connection, if possible in one piece: some
+                           servers read only once */
+    OCM_DO_DISCONNECT,  /* close the TCP connection; the session is to be told nothing more of it */
     OCM_DO_SEND,        /* send `text` as one datagram to the server; a failure is ignored */
     OCM_SHOW_ENTERED,   /* the room is entered; status: 201 created, 200 joined; entries below
                            `seq` are past, none if it is 0 */
@@ -536,14 +542,16 @@ typedef struct ocm_action {
     int own, past;             /* said by this session; said before this session entered */
     int status, end;
     uint64_t count, seq;
-    uint64_t until;            /* ms, after 0: when to call ocm_session_next again */
+    uint64_t until;            /* ms, after 0: when to call ocm_session_next again, as in ocm_event */
 } ocm_action;
 
-/* About half a megabyte: static or on the heap, not on the stack. */
+/* About half a megabyte: static or on the heap, not on the stack. It has no pointers: it may be
+   moved between two calls. */
 typedef struct ocm_session ocm_session;
 
-/* Starts a session. want: OCM_JOIN_OR_CREATE, OCM_CREATE or OCM_JOIN. Everything is copied. 1, or
-   OCM_E_BAD: no valid room or user name, or the password is too long or not UTF-8. */
+/* Starts a session, in memory of any content. want: OCM_JOIN_OR_CREATE, OCM_CREATE or OCM_JOIN.
+   Everything is copied. 1, or OCM_E_BAD: no valid room or user name, or the password is too long or
+   not UTF-8. */
 OCM_API int ocm_session_open(ocm_session *s, int want, ocm_view room, ocm_view name,
                              ocm_view password);
 /* Input: the TCP connection is there, and datagrams are received at ip (as text: the local address
@@ -551,15 +559,18 @@ OCM_API int ocm_session_open(ocm_session *s, int want, ocm_view room, ocm_view n
 OCM_API void ocm_session_connected(ocm_session *s, ocm_view ip, uint16_t port, uint64_t now);
 /* Input: len bytes came by TCP. 0 (p may be NULL): there is no connection, or it has ended. */
 OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, uint64_t now);
-/* Input: a datagram came from the server's IP address. 1 if it was for this session, else 0: so
-   several sessions may share a socket. Without level 1 a datagram that has no header goes to the
-   first that is asked. */
+/* Input: a datagram came from the server's IP address; of one longer than OCM_DATAGRAM_MAX,
+   OCM_DATAGRAM_MAX + 1 bytes are enough. 1 if it was for this session, else 0: so several sessions
+   may share a socket. Without level 1 a datagram that has no header goes to the first that is
+   asked. */
 OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, uint64_t now);
 /* Input: the user says one line; also before the room is entered. 1, OCM_E_BAD (not a message, or
    empty), OCM_E_LARGE (more than ocm_session_text_max), OCM_E_FULL (OCM_OUTBOX are waiting, or it
    is leaving). */
 OCM_API int ocm_session_say(ocm_session *s, ocm_view text);
-/* Input: the user leaves, once all that was said has arrived. */
+/* Input: the user leaves, once all that was said has its fate: 11 s at most. Before the room is
+   entered, the attempt to enter goes on for up to 10 s. A program in a hurry just stops: its name is
+   taken for `idle` seconds more. */
 OCM_API void ocm_session_leave(ocm_session *s);
 /* 1 and something to do, or 0 and a->until. */
 OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a);
@@ -1729,6 +1740,13 @@ OCM_API ocm_registry *ocm_registry_init(void *mem, const ocm_limits *limits, con
     return g;
 }
 
+/* Each input brings the time. */
+static void ocmi_tick(ocm_registry *g, uint64_t now)
+{
+    OCM_ASSERT(g->magic == OCMI_MAGIC && now >= g->now);
+    g->now = now;
+}
+
 OCM_API const ocm_counts *ocm_registry_counts(const ocm_registry *g)
 {
     OCM_ASSERT(g->magic == OCMI_MAGIC);
@@ -2272,8 +2290,7 @@ OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
     ocmi_member *m;
     ocm_datagram d;
     ocm_view line;
-    OCM_ASSERT(g->magic == OCMI_MAGIC);
-    g->now = now;
+    ocmi_tick(g, now);
     g->counts.datagrams++;
     if (ocm_datagram_decode(p, len, &d) > 0) slot = ocmi_token_find(g, d.token, d.room);
     m = &g->member[slot];
@@ -2304,9 +2321,9 @@ OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
 OCM_API void ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t now)
 {
     ocmi_member *m;
-    OCM_ASSERT(g->magic == OCMI_MAGIC && ev->member >= 1 && ev->member <= g->member_top);
+    ocmi_tick(g, now);
+    OCM_ASSERT(ev->member >= 1 && ev->member <= g->member_top);
     m = &g->member[ev->member];
-    g->now = now;
     if (m->serial != ev->serial || m->reason) return;
     if (ev->number != (uint16_t)(m->failed + 1u)) m->failures = 0;
     if (m->failures == 0) m->failed_at = (uint32_t)now;
@@ -2583,8 +2600,8 @@ static uint64_t ocmi_pass_time(ocm_registry *g)
 OCM_API int ocm_registry_next(ocm_registry *g, uint64_t now, ocm_event *ev)
 {
     uint64_t until = 0;
-    OCM_ASSERT(g->magic == OCMI_MAGIC && ev != NULL);
-    g->now = now;
+    OCM_ASSERT(ev != NULL);
+    ocmi_tick(g, now);
     for (;;) {
         int due, sent;
         ocmi_list *queue;
@@ -2800,9 +2817,9 @@ OCM_API void ocm_conn_open(ocm_conn *c, const ocm_addr *from, uint64_t now)
 
 OCM_API void ocm_conn_received(ocm_conn *c, const uint8_t *p, size_t len, uint64_t now)
 {
+    OCM_ASSERT(len <= sizeof c->in - (c->phase > OCMI_ANSWERING ? 0 : c->in_len));
     if (len == 0) c->half_closed = 1;
     if (c->phase > OCMI_ANSWERING) return;
-    OCM_ASSERT(len <= sizeof c->in - c->in_len);
     if (c->phase == OCMI_READING && c->in_len == 0 && len) c->deadline = now + OCMI_REQUEST_MS;
     if (len) memcpy(c->in + c->in_len, p, len);
     c->in_len += len;
@@ -2905,8 +2922,8 @@ static void ocmi_conn_answered(ocm_conn *c, ocm_registry *g)
 
 OCM_API void ocm_conn_next(ocm_conn *c, ocm_registry *g, uint64_t now, ocm_io *io)
 {
-    OCM_ASSERT(g->magic == OCMI_MAGIC && io != NULL);
-    g->now = now;
+    OCM_ASSERT(io != NULL);
+    ocmi_tick(g, now);
     memset(io, 0, sizeof *io);
     if (c->phase == OCMI_ANSWERING && c->out_at == c->out_len) ocmi_conn_answered(c, g);
     io->until = c->deadline;
@@ -2926,8 +2943,7 @@ OCM_API void ocm_conn_next(ocm_conn *c, ocm_registry *g, uint64_t now, ocm_io *i
 OCM_API void ocm_conn_close(ocm_conn *c, ocm_registry *g, uint64_t now)
 {
     const ocmi_member *m = &g->member[c->member];
-    OCM_ASSERT(g->magic == OCMI_MAGIC);
-    g->now = now;
+    ocmi_tick(g, now);
     if (c->phase == OCMI_ANSWERING && c->out_at == c->out_len) ocmi_conn_answered(c, g);
     else if (c->member && !c->kept && m->serial == c->serial && !m->reason)
         ocmi_member_end(g, c->member, OCMI_REASON_BROKEN);
@@ -3050,6 +3066,7 @@ OCM_API void ocm_session_connected(ocm_session *s, ocm_view ip, uint16_t port, u
     ocm_request q = {s->op, OCM_DIALECT_JSON, ocmi_name_view(&s->room), ocmi_name_view(&s->name),
                      ocmi_name_view(&s->password), token, ip, port, 1};
     int n;
+    OCM_ASSERT(port != 0);
     if (s->phase != OCMI_CONNECTING) return;
     n = ocm_request_encode(s->out, sizeof s->out, &q);
     OCM_ASSERT(n > 0);
@@ -3514,7 +3531,7 @@ static int ocmi_is_time(ocm_action *a, uint64_t at, uint64_t now)
    fate; it is sent three times within a second, until it is confirmed. */
 OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
 {
-    OCM_ASSERT(s != NULL && a != NULL);
+    OCM_ASSERT(s != NULL && a != NULL && now >= s->sent_at);
     memset(a, 0, sizeof *a);
     for (;;) {
         int inside = s->phase == OCMI_INSIDE;
