@@ -542,7 +542,7 @@ typedef struct ocm_action {
     int own, past;             /* said by this session; said before this session entered */
     int status, end;
     uint64_t count, seq;
-    uint64_t until;            /* ms, after 0: when to call ocm_session_next again, as in ocm_event */
+    uint64_t until;            /* ms, after 0: call ocm_session_next then; as in ocm_event */
 } ocm_action;
 
 /* About half a megabyte: static or on the heap, not on the stack. It has no pointers: it may be
@@ -568,9 +568,9 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
    empty), OCM_E_LARGE (more than ocm_session_text_max), OCM_E_FULL (OCM_OUTBOX are waiting, or it
    is leaving). */
 OCM_API int ocm_session_say(ocm_session *s, ocm_view text);
-/* Input: the user leaves, once all that was said has its fate: 11 s at most. Before the room is
-   entered, the attempt to enter goes on for up to 10 s. A program in a hurry just stops: its name is
-   taken for `idle` seconds more. */
+/* Input: the user leaves, once all that was said has its fate: in 11 s at most. Before the room is
+   entered, the attempt to enter it goes on, up to 10 s. A program in a hurry just stops: then its
+   name is taken for `idle` seconds more. */
 OCM_API void ocm_session_leave(ocm_session *s);
 /* 1 and something to do, or 0 and a->until. */
 OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a);
