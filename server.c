@@ -362,6 +362,7 @@ static int udp_send(const pair *from, const ocm_addr *to, const uint8_t *p, size
 #define CONNS_MAX 900     /* TCP connections: with all else below FD_SETSIZE everywhere */
 #define READ_MAX 64       /* datagrams read from a socket in a turn */
 #define FED_MAX 40        /* messages after which it is enough: a room takes 64, see ocm.h */
+#define ACCEPT_MAX 32     /* connections taken from a listener in a turn */
 #define SERVE_MAX 4       /* connections served in a turn */
 #define ANSWER_BYTES 8192 /* of answers after which a turn serves no more connections */
 #define DELIVER_MAX 256   /* datagrams sent in a turn: then it is the inputs' turn again */
@@ -819,7 +820,8 @@ static void turn(void)
         if (serve_conns(&readable, &writable)) look_at = now + 1;
         busy = 0;
         for (i = 0; i < pair_count; i++) {
-            if (FD_ISSET(pairs[i].tcp, &readable) && conn_accept(i)) look_at = now + 1;
+            int most = FD_ISSET(pairs[i].tcp, &readable) ? ACCEPT_MAX : 0;
+            while (most-- > 0 && conn_accept(i)) look_at = now + 1;
             if (FD_ISSET(pairs[i].udp, &readable)) busy += read_datagrams(i, NO_WAIT, READ_MAX);
         }
     }
