@@ -524,7 +524,8 @@ static void open_listener(const char *arg)
     pair *p = &pairs[pair_count];
     if (pair_count == PAIRS_MAX) die(2, "-l %s: at most %d listeners", arg, PAIRS_MAX);
     if (slash) {
-        snprintf(host, sizeof host, "%.*s", (int)(slash - arg), arg);
+        int brackets = *arg == '[' && slash[-1] == ']'; /* as in a URL */
+        snprintf(host, sizeof host, "%.*s", (int)(slash - arg) - 2 * brackets, arg + brackets);
     } else {
         socket_t probe = socket(AF_INET6, SOCK_STREAM, 0);
         if (!hear_ipv4(probe)) strcpy(host, "0.0.0.0");

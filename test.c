@@ -3478,7 +3478,9 @@ static void test_ses_arguments(void)
 enum { NET_MEMBERS = 20, NET_MESSAGES = 1600, NET_THINGS = 8192, NET_LOG = 4096,
        NET_DELAYS = 20000 };
 enum { NET_UP = 1, NET_DOWN = 2, NET_REQUEST = 4, NET_ANSWER = 8 }; /* what may be under way */
-enum { NET_GOT = OCM_END + 1, NET_PAST, NET_HEARD, NET_WHY, NET_LOST, NET_OVER, NET_TOLD }; /* see ses_kinds */
+enum { /* see ses_kinds */
+    NET_GOT = OCM_END + 1, NET_PAST, NET_HEARD, NET_WHY, NET_LOST, NET_OVER, NET_TOLD
+};
 
 typedef struct net_thing { /* something under way */
     uint64_t at;
@@ -5135,19 +5137,21 @@ SCENARIO(program_same_stretch,
 /* Members on different listeners are in one room; each is answered from where it is heard, or a
    client would not hear it. u and v listen on all addresses. The log tells what happens, but not
    all of a flood. */
+#define RUN_IPV6 "h=127.0.0.1; grep -qs '^0*1 ' /proc/net/if_inet6 && h=[::1]; "
 SCENARIO(program_listeners,
-    "s $ exec ./server -v -l 127.0.0.1/0:0 -l 127.0.0.1/0:0 -l 0:0 -l 0.0.0.0/0:0",
+    "s $ " RUN_IPV6 "exec ./server -v -l 127.0.0.1/0:0 -l $h/0:0 -l 0:0 -l 0.0.0.0/0:0",
     "a $ exec ./client -s 127.0.0.1/{s} -n alice -c lobby",
-    "a ! created \"lobby\" as \"alice\"", "b $ exec ./client -s 127.0.0.1/{t} -n bob -j lobby",
+    "a ! created \"lobby\" as \"alice\"", "b $ " RUN_IPV6 "exec ./client -s $h/{t} -n bob -j lobby",
     "b ! joined \"lobby\" as \"bob\"", "a < * bob joined",
     "c $ exec ./client -s 127.0.0.1/{u} -n carol lobby", "b < * carol joined",
     "d $ exec ./client -s 127.0.0.1/{v} -n dora lobby", "c < * dora joined",
-    "e $ h=127.0.0.1; grep -qs '^0*1 ' /proc/net/if_inet6 && h=[::1];"
-    " exec ./client -s $h/{u} -n eve lobby", "d < * eve joined",
+    "e $ " RUN_IPV6 "exec ./client -s $h/{u} -n eve lobby", "d < * eve joined",
     "e > one", "a < eve: one", "b < eve: one", "c < eve: one", "d < eve: one", "a > two",
-    "b < alice: two", "e < alice: two", "a . 0", "b ? 0", "c ? 0", "d ? 0", "e ? 0",
+    "b < alice: two", "e < alice: two",
+    "f $ exec ./client -s 127.0.0.1/{s} -n 'f\"g' lobby </dev/null",
+    "s ! join \"lobby\" as \"f\\\"g\": 200", "f ? 0", "a . 0", "b ? 0", "c ? 0", "d ? 0", "e ? 0",
     "s ! connection closed", "x $ crowd {s} 1500", "x # 1 \n", "s ! log lines were ",
-    "s * INT", "s ? 0", "s ! 5 requests", "s ! 2 messages")
+    "s * INT", "s ? 0", "s ! 6 requests", "s ! 2 messages")
 
 /* A log that nobody reads stops neither talk nor SIGTERM, and what it lost is told once it is read
    again; a client whose output nobody reads ends when it is told to. */
