@@ -1952,6 +1952,10 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "lena 1: x -> alice 70, lena 70/1, tom\nbob join lobby json"},
     /* Somebody's end waits for a place in a log: until then that name is not free, and nobody else
        notices. */
+    {"a name is taken again before its end was told", {0}, /* and its end is announced once */
+     "alice create lobby json1\nbob join lobby text -> *\nalice 1: one\nalice 2: two\nalice 3: three\n"
+     "bob leaves\npull [0|1|2|3|4]\neve join lobby json `username`:`bob`\ndrain -> *\n"
+     "alice ping -> alice status 7 1 3"},
     {"an end that waits, and nothing else is to be sent", {.rate = 1000},
      "alice create lobby text\nbob join lobby text -> *\nbob leaves\n64 times alice: hi\n"
      "drain -> bob out left, alice -bob"},
