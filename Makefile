@@ -1,7 +1,7 @@
 # make         server and client
 # make demo    a server and three clients talk for a moment, and what each of them saw is printed
 # make test    every test; ./test NAME runs those whose name contains NAME
-# make bench   the table of README.md, "Speed" (Linux)
+# make bench   the figures of README.md, "Size, speed, scale" (Linux)
 # make install PREFIX=/usr/local DESTDIR=
 
 CC ?= cc
