@@ -3204,6 +3204,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " +10 status 7 1 0 | +100 -> @50 send at 3; send at 3"},
     {"an entry does not put off a gap", SES_IN "status 5 1 0 | +20 4 ann: a -> ann: a |"
      " +30 -> send at 4"},
+    {"a status says what the server waits for, but not while later ones are here", SES_IN
+     "4 ann: a -> ann: a | 6 ann: c | +10 status 7 1 0 | +40 -> send at 4"},
     {"two gaps", SES_IN "5 ann: b | +50 -> send at 3 | +50 | 7 ann: d |"
      " +50 -> send at 3 | 4 ann: a -> ann: a; ann: b | +50 -> send at 5 | 6 ann: c -> ann: c;"
      " ann: d"},
@@ -3239,6 +3241,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"lost after it was asked for", SES_IN "status 40 1 0 | +1000 -> @50 send at 3; @350 send at 3;"
      " @950 send at 3 | status 40 38 0 -> missed 34; send at 37 |"
      " +300 -> send at 37"},
+    {"lost before the first place of the buffer", SES_IN "64 ann: x | status 65 64 0 -> missed 60;"
+     " ann: x; send at 64"},
     {"all is lost", SES_IN "status 5 6 0 -> missed 2; send at 5"},
     {"no message, a notice of an odd form", SES_IN "down | notice slow -> notice slow |"
      " {\"sender\":\"ann\",\"message\":\"\",\"seq\":4} | " SES_SYSTEM
@@ -3276,6 +3280,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " status 3 1 0 -> back | +24300 -> send at 3 | status 3 1 0 | +25000 -> send at 3 |"
      " status 3 1 0 | +25000 -> send at 3 | " SES_REPEATS("at 3") "outage; connect |"
      " up -> join t1 | +4000 answer 503 -> disconnect | +1000 -> connect"},
+    {"nothing is heard for 10 s", SES_NEW "+10000 -> @300 send at 0; @900 send at 0; @2100 send at 0;"
+     " @4500 send at 0; @6900 send at 0; @9300 send at 0; no-udp; connect"},
     {"refused before anything was heard", SES_NEW "out timeout -> no-udp; connect |"
      " up -> join t1 | answer 503 -> disconnect | +1000 -> connect"},
     {"timeout", SES_IN "+10001 " SES_OUT("timeout") "answer 200 t1 5 3 -> disconnect; send at 3"},
