@@ -1361,14 +1361,14 @@ static void ask_for(char *value, int refused)
 static void find_password(void)
 {
     static char again[LINE_MAX_LEN + 1];
-    const char *given = environment("OCM_PASSWORD");
-    int new_one = opt.want == OCM_CREATE;
-    if (!opt.ask_password) return;
+    const char *given = opt.text && !opt.list ? NULL : environment("OCM_PASSWORD");
+    int new_one = opt.want == OCM_CREATE, asks = opt.ask_password;
     opt.ask_password = 0;
     if (given && *given && !*opt.password) {
         set(opt.password, given);
         return;
     }
+    if (!asks) return;
     if (!term.screen)
         die("nobody can be asked for a password here; give it as OCM_PASSWORD in the environment");
     for (;;) {
@@ -1572,7 +1572,7 @@ static const char usage[] =
     "  -n  your name\n"
     "  -c  create a room                -j  join a room             ROOM alone: join or create it\n"
     "  -l  list the rooms, or the members of one, and end\n"
-    "  -p  ask for the room's password, or take it from OCM_PASSWORD in the environment\n"
+    "  -p  ask for the room's password; OCM_PASSWORD in the environment is used even without -p\n"
     "  -t  speak the plain text dialect, which other servers may want\n"
     "  -h, --help  this text            -V, --version  the version\n";
 
