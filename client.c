@@ -1075,7 +1075,8 @@ static void list_turn(uint64_t now)
         n = ocm_frame_decode(answer, list.len, OCM_LIST_MAX, &f);
     }
     if (n == 0 && now < list.until) return;
-    if (n <= 0 || f.op != OCM_LIST || f.state != OCM_STATE_COMPLETE || !list_show(f.payload)) {
+    if (n > 0 && (f.op != OCM_LIST || f.state != OCM_STATE_COMPLETE)) n = LINK_LOST;
+    if (n <= 0 || !list_show(f.payload)) {
         if (list.most == 0) {}
         else if (n > 0 && *list.room) warn("room \"%s\" does not exist", list.room);
         else if (!list.link.open) no_server(list.at, list.link.error);
@@ -1091,9 +1092,14 @@ static void list_turn(uint64_t now)
    server is sent nothing but the request and what the user says. */
 
 #define TEXT_PAUSE_MS 25 /* between two messages: what is over a server's rate is lost */
+#define ECHOES 64        /* messages that may be under way to a server that sends them back */
+#define ECHO_MS 10000    /* how long the last of them may be */
 
 static struct {
     uint8_t out[OCM_FRAME_MAX], scratch[OCM_FRAME_MAX];
+    int echoes;       /* the server sends everything to everybody: team A's, whose byte is 200 */
+    char said[ECHOES][OCM_TEXT_MAX + 1]; /* the last messages, as a ring: how many there were, */
+    size_t said_count, heard;            /* and how many are sent back, or will not be */
 } text;
 
 static ocm_view text_request(ocm_view request)
@@ -1111,6 +1117,7 @@ static void text_received(const uint8_t *p, size_t len, uint64_t now)
     ocm_frame f;
     int n = ocm_frame_decode(p, len, OCM_PAYLOAD_MAX, &f), byte = 0;
     if (n > 0 && f.state == OCM_STATE_ACK && f.payload.len == 1) byte = f.payload.ptr[0];
+    text.echoes |= byte == 200;
     if (byte > 0 && byte != 200) {
         sprintf(json, "{\"status\":%d}", byte < 7 ? of_byte[byte] : 400);
         len = (size_t)ocm_frame_encode(text.out, sizeof text.out, f.op, OCM_STATE_COMPLETE,
@@ -1128,6 +1135,7 @@ static ocm_view text_said(ocm_view datagram)
     if (ocm_datagram_decode(datagram.ptr, datagram.len, &d) < 0 ||
         ocm_message_decode(d.payload, text.scratch, &m) < 0 || m.has & OCM_HAS_OPERATION)
         return nothing;
+    if (text.echoes) sprintf(text.said[text.said_count++ % ECHOES], "%.*s", OCM_S(m.text));
     return view(text.out,
                 (size_t)ocm_datagram_encode(text.out, sizeof text.out, d.room, d.token, m.text));
 }
@@ -1141,20 +1149,28 @@ static ocm_view text_after(ocm_view v, ocm_view *before)
     return i + 2 < v.len ? view(v.ptr + i + 2, v.len - i - 2) : nothing;
 }
 
-/* "alice: hi", or the server's own words; with a header or without one. */
+/* "alice: hi", or the server's own words; with a header or without one. What the user said and is
+   sent back is dropped, and no longer expected then is what was said before: one may be lost. */
 static void text_datagram(const uint8_t *p, size_t len, uint64_t now)
 {
+    size_t i = text.said_count - text.heard > ECHOES ? text.said_count - ECHOES : text.heard;
     ocm_message m = {.has = OCM_HAS_SENDER | OCM_HAS_TEXT, .sender = ocm_text("system")};
     ocm_view before, after;
     ocm_datagram d;
     int n;
     if (ocm_datagram_decode(p, len, &d) < 0 || !ocm_view_equal(d.room, ocm_text(opt.room)))
         d = (ocm_datagram){.payload = view(p, len)};
+    while (i < text.said_count && !ocm_view_equal(d.payload, ocm_text(text.said[i % ECHOES]))) i++;
+    if (i < text.said_count && now < net.said_at + ECHO_MS) {
+        text.heard = i + 1;
+        return;
+    }
     after = text_after(d.payload, &before);
     if (after.len) m.sender = before;
     m.text = after.len ? after : d.payload;
     after = text_after(m.text, &before);
-    if (after.len && ocm_view_equal(before, ocm_text("You have been disconnected"))) {
+    if (after.len && !d.room.len && /* with a header anybody may say that */
+        ocm_view_equal(before, ocm_text("You have been disconnected"))) {
         m.has |= OCM_HAS_OPERATION | OCM_HAS_REASON;
         m.operation = OCM_OP_REMOVED;
         m.reason = ocm_view_equal(after, ocm_text("the host left")) ? ocm_text("host") : after;
@@ -1426,8 +1442,13 @@ static void ended(const ocm_action *a)
     unsigned long lost = (unsigned long)a->count + lines_in(term.said, term.said_len);
     int before = stage;
     stage = OUTSIDE;
-    if (a->end == OCM_END_NO_SERVER || a->end == OCM_END_NO_ANSWER)
+    if (a->end == OCM_END_NO_SERVER)
         no_server(net.home, net.tcp.error);
+    else if (a->end == OCM_END_NO_ANSWER)
+        warn("the server at %s, TCP port %s, gave no answer; some answer only what they grant",
+             net.home->host, net.home->tcp);
+    else if (a->end == OCM_END_NO_ROOM && before != OUTSIDE)
+        warn("room \"%s\" is gone: its host did not come back", opt.room);
     else if (a->end == OCM_END_PASSWORD && *opt.password)
         warn("wrong password for room \"%s\"", opt.room);
     else if ((a->end == OCM_END_HOST || a->end == OCM_END_REMOVED) && a->text.len)

@@ -5289,8 +5289,13 @@ SCENARIO(client_team_a,
     "s $ peer", "a - -t -n alice lobby", "s : 2 0 lobby|alice",
     RUN_TEAM_A("2", "|{`status_code`: 404, `user_token`: null}"), "s : 1 0 lobby|alice",
     RUN_TEAM_A("1", "lobby|{`status_code`: 200, `user_token`: `t0`}"), "a ! created \"lobby\"",
-    "a > やあ", "s : @lobby t0|やあ", "s > @lobby t0|やあ", "a < やあ", "s > ho", "a < ho",
-    "a . 0", "c - -t -n bob -c lobby", "s : 1 0 lobby|bob",
+    "a > やあ", "s : @lobby t0|やあ", "a > two", "s : @lobby t0|two", "a > three",
+    "s : @lobby t0|three", "s > @lobby t0|two", /* the first was lost */
+    "s > @lobby t0|two", "a : * two", /* somebody else */
+    "s > @lobby t0|three", "s > @lobby t0|やあ", "a : * やあ",
+    "s > @lobby t0|system: You have been disconnected: the host left",
+    "a : * You have been disconnected: the host left", "s > ho", "a : * ho", "a . 0",
+    "c - -t -n bob -c lobby", "s : 1 0 lobby|bob",
     RUN_TEAM_A("1", "|{`status_code`: 400, `user_token`: null}"), "c ? 1", "s . 0", "s : ")
 
 /* Its datagrams have a header of two zero bytes, or none, and its notices are bare strings. */
@@ -5308,8 +5313,10 @@ SCENARIO(client_team_d,
 
 /* One answers with state 3, one closes, one is not there, one is mute; ^C ends the wait at once. */
 SCENARIO(client_bad_server,
-    "s $ peer", "a - -n alice -c lobby", RUN_ASKED("1"), "s > 1 3 |", "a ! client: ",
-    "a ? 1", "a - -n alice -c lobby", RUN_ASKED("1"), "s > end", "a ! client: ", "a ? 1",
+    "s $ peer", "a - -n alice -c lobby", RUN_ASKED("1"), "s > 1 3 |",
+    "a ! gave no answer", "a ? 1", "l - -l lobby", "s : 3 0 lobby|*", "s > 3 1 |{`status`:404}",
+    "l ! gives no list", "l ? 1",
+    "a - -n alice -c lobby", RUN_ASKED("1"), "s > end", "a ! client: ", "a ? 1",
     "s . 0", "a - -n alice -c lobby", "a ! is ./server running there?", "a ? 1", "l - -l", "l ? 1",
     "s $ peer", "a - -n alice -c lobby", RUN_ASKED("1"), "a * INT", "a ? 130")
 
@@ -5370,7 +5377,7 @@ SCENARIO(program_waiting,
     "t $ exec ./server -q -l 127.0.0.1/{t}",
     "c ! the server is back", "d ! the server is back", "d < alice: typed meanwhile", "d > good",
     "c < bob: good", "c ~ missed", "d ~ missed", "d # 1 alice: typed meanwhile", "d . 0",
-    "c < * bob left", "c . 0", "m ! (no answer)", "m ? 1", "w : 2 0 lobby|*", "w . 0", "w : ",
+    "c < * bob left", "c . 0", "m ! gave no answer", "m ? 1", "w : 2 0 lobby|*", "w . 0", "w : ",
     "x ! UDP port {U}", "x ~ is back",
     "a ! does not answer", "s $ exec ./server -q -l 127.0.0.1/{s}", "a ! the server is back",
     "b ! the server is back", "b < alice: typed meanwhile", "a < bob: so was this",
