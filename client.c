@@ -378,11 +378,12 @@ static int input_read(uint8_t *p, size_t cap)
 static struct {
     int keyboard, screen;  /* stdin is a terminal; stdout is, too, and knows escape sequences */
     int colour;
-    int ended;                     /* stdin is at its end */
+    int ended, error;              /* stdin is at its end; what stdout failed of, if known */
     char line[LINE_MAX_LEN + 1];
     size_t len, at;                /* at: the cursor */
     char said[LINE_MAX_LEN + INPUT_MAX]; /* lines to say, or answers */
     size_t said_len;
+    unsigned long said_lines;
     const char *question;          /* that is being answered, or NULL */
     int hidden;                    /* its answer is not to be seen */
     char row[LINE_MAX_LEN + 512];  /* what is drawn of all that */
@@ -509,7 +510,7 @@ static size_t measure(const char *text, size_t len)
    show_line() fills the buffer no further: stdio would write a full one, and wait again. */
 static void put_out(FILE *f)
 {
-    if (!ferror(f)) fflush(f);
+    if (!ferror(f) && fflush(f) != 0 && f == stdout) term.error = errno;
 }
 
 /* When the window has become narrower, terminals break the row that was drawn into several. */
@@ -526,12 +527,12 @@ static void line_wipe(void)
 /* In the room: its name, and what is unusual. */
 static void line_prompt(char *prompt)
 {
-    unsigned long pending = (unsigned long)ocm_session_pending(&session);
+    unsigned long waiting = (unsigned long)ocm_session_pending(&session) + term.said_lines;
     unsigned long lines = lines_in(term.line, term.len);
     prompt += sprintf(prompt, "%s", term.question ? term.question : opt.room);
     if (term.question) return;
-    if (pending > 0 && clock_ms() - net.said_at >= PENDING_MS)
-        prompt += sprintf(prompt, " (%lu waiting)", pending);
+    if (term.said_lines > 0 || (waiting > 0 && clock_ms() - net.said_at >= PENDING_MS))
+        prompt += sprintf(prompt, " (%lu waiting)", waiting);
     if (lines > 1) prompt += sprintf(prompt, " (%lu lines)", lines);
     strcpy(prompt, stage == LEAVING ? " (leaving)> " : "> ");
 }
@@ -624,7 +625,7 @@ static void finish(int status)
     put_out(stdout);
     terminal_keys(0);
     if (ferror(stdout) && status == 0) {
-        warn("the output cannot be written; was it closed?");
+        warn("the output cannot be written: %s", term.error ? strerror(term.error) : "closed?");
         status = 1;
     }
     _Exit(status); /* exit() would try again to write what could not be written */
@@ -645,7 +646,7 @@ static int named_at(ocm_view text, size_t at)
    has a colour, always the same, and one's own name is dim; in somebody's message it is bold. */
 static void show_line(const ocm_action *a)
 {
-    static const char *const headings[] = {"* since you are here:\n", "* earlier in this room:\n"};
+    static const char *const headings[] = {"* from now on:\n", "* earlier in this room:\n"};
     static int last_minute = -1, in_past;
     int message = a->kind == OCM_SHOW_MESSAGE;
     time_t t = time(NULL);
@@ -715,10 +716,12 @@ static void line_erase(size_t from, size_t to, int kill)
 /* The line is to be said, or is the answer. */
 static void line_enter(void)
 {
-    if (term.len >= sizeof term.said - term.said_len) return;
-    memcpy(term.said + term.said_len, term.line, term.len);
+    size_t from = term.said_len;
+    if (term.len >= sizeof term.said - from) return;
+    memcpy(term.said + from, term.line, term.len);
     term.said_len += term.len;
     term.said[term.said_len++] = '\n';
+    term.said_lines += lines_in(term.said + from, term.said_len - from);
     term.line[term.len] = 0;
     if (term.screen && !term.question && term.len > 0 && term.len < HISTORY_BYTES &&
         strcmp(term.history[1], term.line) != 0) {
@@ -883,6 +886,7 @@ static int line_take(char *line)
     size_t len = stop ? (size_t)(stop - term.said) : 0;
     if (!stop) return -1;
     memcpy(line, term.said, len);
+    term.said_lines--;
     term.said_len -= len + 1;
     memmove(term.said, stop + 1, term.said_len);
     if (len > 0 && line[len - 1] == '\r') len--;
@@ -1412,23 +1416,19 @@ static void enter(void)
 
 /* ---- Loop ---- */
 
-/* Whoever sits at a terminal may mend what the server refused. 0 if it cannot be mended. */
-static int ask_again(int end)
+/* What the server refused, if whoever sits at a terminal may mend it; or NULL. */
+static char *refused_value(int end)
 {
-    if (!term.keyboard) return 0;
-    net.status = 1; /* if there is no answer */
-    if (end == OCM_END_NAME_TAKEN) ask_for(opt.name, 1);
-    else if (end == OCM_END_NO_ROOM || end == OCM_END_ROOM_EXISTS) ask_for(opt.room, 1);
-    else if (end == OCM_END_PASSWORD && term.screen && !opt.text) opt.ask_password = 1;
-    else return 0;
-    enter();
-    return 1;
+    if (!term.keyboard || stage != OUTSIDE) return NULL;
+    if (end == OCM_END_NAME_TAKEN) return opt.name;
+    if (end == OCM_END_NO_ROOM || end == OCM_END_ROOM_EXISTS) return opt.room;
+    return end == OCM_END_PASSWORD && term.screen && !opt.text ? opt.password : NULL;
 }
 
 /* The session is over: says why, and what may not have arrived. */
 static void ended(const ocm_action *a)
 {
-    static const char *const why[] = { /* the room, the name */
+    static const char *const why[] = { /* the room, the name; and a hint if nobody is asked again */
         [OCM_END_UNCONFIRMED] = "the server did not confirm that you left",
         [OCM_END_HOST] = "the host left, and the room is closed",
         [OCM_END_REMOVED] = "you have been removed from the room",
@@ -1439,7 +1439,8 @@ static void ended(const ocm_action *a)
         [OCM_END_FULL] = "the server or the room is full, or your address joins too often; try "
                          "again later",
         [OCM_END_REFUSED] = "the server refused room \"%s\" for \"%s\" (%d)"};
-    unsigned long lost = (unsigned long)a->count + lines_in(term.said, term.said_len);
+    unsigned long lost = (unsigned long)a->count + term.said_lines;
+    char *mend = refused_value(a->end), words[100];
     int before = stage;
     stage = OUTSIDE;
     if (a->end == OCM_END_NO_SERVER)
@@ -1453,16 +1454,27 @@ static void ended(const ocm_action *a)
         warn("wrong password for room \"%s\"", opt.room);
     else if ((a->end == OCM_END_HOST || a->end == OCM_END_REMOVED) && a->text.len)
         show_line(a);
-    else if (why[a->end])
-        warn(why[a->end], opt.room, opt.name, a->status);
+    else if (why[a->end]) {
+        snprintf(words, mend ? strcspn(why[a->end], "(") : sizeof words, "%s", why[a->end]);
+        warn(words, opt.room, opt.name, a->status);
+    }
     if (a->end == OCM_END_REFUSED && a->text.len) inform(a->text, "it says");
-    term.said_len = 0; /* what was typed before a question is no answer */
-    if (before == OUTSIDE && ask_again(a->end)) return;
+    term.said_len = term.said_lines = 0; /* what was typed before a question is no answer */
+    if (mend) {
+        net.status = 1; /* if there is no answer */
+        if (mend == opt.password) opt.ask_password = 1;
+        else ask_for(mend, 1);
+        enter();
+        return;
+    }
     if (lost > 0) warn("of your messages, %lu may not have arrived", lost);
     if (a->end > OCM_END_HOST || lost > 0) net.status = 1;
     term.line[term.len] = 0;
-    if (term.screen && before == INSIDE && !heard)
+    if (term.screen && before == INSIDE && !heard) {
         ask("Enter ends: ", term.line, 0); /* what is being typed must not reach the shell */
+        do if (*term.line) inform(ocm_text(term.line), "not sent");
+        while (line_take(term.line) >= 0);
+    }
     finish(net.status);
 }
 
@@ -1512,7 +1524,10 @@ static void act(const ocm_action *a)
         if (a->kind == OCM_SHOW_REFUSED) net.status = 1;
         sprintf(count, "%llu", (unsigned long long)a->count);
         inform(a->count ? ocm_text(count) : a->text,
-               a->kind == OCM_SHOW_OUTAGE && a->text.len ? "trying to come back" : says[a->kind],
+               a->kind == OCM_SHOW_OUTAGE && a->text.len ? "trying to come back"
+               : a->kind == OCM_SHOW_BACK && a->status == 201
+                   ? "the server is back; the room had closed, and you have opened it again"
+                   : says[a->kind],
                net.home->udp);
         if (a->why.len) inform(a->why, "it says");
         break;

@@ -513,7 +513,8 @@ enum {
     OCM_SHOW_MISSED,    /* `count` entries are lost for this session */
     OCM_SHOW_OUTAGE,    /* the server is silent, or has removed us (`text`); we try to come back */
     OCM_SHOW_NO_UDP,    /* the server answers by TCP, but nothing comes by UDP */
-    OCM_SHOW_BACK,      /* a datagram came again; what was said meanwhile follows, not as past */
+    OCM_SHOW_BACK,      /* a datagram came again; what was said meanwhile follows, not as past;
+                           status: 201 if it had to create the room anew */
     OCM_END             /* the session is over; end, text: the server's words or empty, count:
                            messages that were not sent, or are of unknown fate */
 };
@@ -3057,6 +3058,7 @@ static void ocmi_session_outage(ocm_session *s, int no_udp, ocm_view words, uint
         ocmi_session_words(s, words, 0);
     }
     s->op = OCM_JOIN;
+    s->status = 0;
     ocmi_session_retry(s, 0, ocmi_none(), now);
 }
 

@@ -5245,8 +5245,10 @@ SCENARIO(client_lost_lines,
     "b ! of your messages, 20 may not have arrived")
 
 /* Without a stdin at all the client is as at its end, and no socket becomes its stdin; nor does one
-   become the server's stderr. */
+   become the server's stderr. A file that takes nothing is told of. */
 SCENARIO(program_closed_files,
+    "x $ d=$(mktemp); ulimit -f 0; ./client -h >$d; s=$?; rm $d; exit $s",
+    "x ! cannot be written: File too large", "x ? 1",
     "s $ exec ./server -l 127.0.0.1/0:0 <&- 2>&-",
     "c $ exec ./client -s 127.0.0.1/{s} -n alice lobby <&-", "c ? 0",
     "c ! created \"lobby\" as \"alice\"")
@@ -5363,8 +5365,11 @@ SCENARIO(lossy_network,
    ask by TCP: anyone who kept alive meanwhile is a member still. x asks one server by TCP and talks
    to the UDP port of another one (told after 10 s). w: one that never answers (5 s). t: one that is
    stopped, and started again on its ports; s: one that is killed (noticed after 10 s), likewise:
-   what was typed meanwhile is there, once, and nothing is missed. */
+   what was typed meanwhile is there, once, and nothing is missed. v: one that stands still for as
+   long; its room is still there. */
 SCENARIO(program_waiting,
+    "v = -q", "g = -n alice -c lobby", "h = -n bob lobby", "g < * bob joined", "v * STOP",
+    "g > typed meanwhile",
     "u = -q -i 2", "e = -n alice -c lobby", "f = -n bob -j lobby", "e < * bob joined",
     "s = -q", "a = -n alice -c lobby", "b = -n bob -j lobby", "a < * bob joined",
     "w = -q", "x $ w={w}; exec ./client -s 127.0.0.1/${w%:*}:{U} -n dora other", "x ! dora",
@@ -5375,13 +5380,15 @@ SCENARIO(program_waiting,
     "x ~ UDP", "s * KILL", "t * TERM", "s ? 1009", "t ? 0", "a > typed meanwhile",
     "b > so was this", "c > typed meanwhile", "c ! the server is stopping",
     "t $ exec ./server -q -l 127.0.0.1/{t}",
-    "c ! the server is back", "d ! the server is back", "d < alice: typed meanwhile", "d > good",
+    "c ! the server is back; the room had closed, and you have opened it again",
+    "d ! the server is back", "d ~ had closed", "d < alice: typed meanwhile", "d > good",
     "c < bob: good", "c ~ missed", "d ~ missed", "d # 1 alice: typed meanwhile", "d . 0",
     "c < * bob left", "c . 0", "m ! gave no answer", "m ? 1", "w : 2 0 lobby|*", "w . 0", "w : ",
     "x ! UDP port {U}", "x ~ is back",
     "a ! does not answer", "s $ exec ./server -q -l 127.0.0.1/{s}", "a ! the server is back",
     "b ! the server is back", "b < alice: typed meanwhile", "a < bob: so was this",
-    "a ~ missed", "b ~ missed", "b # 1 alice: typed meanwhile", "b . 0", "a < * bob left", "a . 0")
+    "a ~ missed", "b ~ missed", "b # 1 alice: typed meanwhile", "b . 0", "a < * bob left", "a . 0",
+    "g ! does not answer", "v * CONT", "g ! the server is back", "g ~ had closed", "g . 0")
 
 /* ---- The programs: the examples in the manuals ---- */
 
@@ -5637,7 +5644,7 @@ static void test_terminal_reading(void)
     static const char *const past[] = {
         "s = -q", "b = -n bob lobby", "c = -n carol lobby", "b > before", "c < bob: before",
         "a @ 200" TERM_ALICE, "a < * joined \"lobby\" as \"alice\"\n",
-        "a < * earlier in this room:\n", "a < \nbob: before\n* since you are here:\n",
+        "a < * earlier in this room:\n", "a < \nbob: before\n* from now on:\n",
         "a < * 3 members are here\n", "b > now", "a < bob: now\n", NULL};
     static const char *const live[] = {
         "a ^ \033[32mbob\033[0m: before", "a ^ \033[32mbob\033[0m: now", "a # 1 \a",
@@ -5719,9 +5726,11 @@ SCENARIO(terminal_ended,
     "s = -q", "b = -n bob lobby", TERM_SHELL,
     "a > half a thou", "a | lobby> half a thou|", "b . 0",
     "a < * You have been disconnected: the host left\n", "a < Enter", "a < half a thou",
-    "a > ght, rm -rf\033[200~ping\rls\r\033[201~", "a ~ END\n", "a > \r", TERM_CLEAN,
+    "a > ght, rm -rf\033[200~ping\rls\r\033[201~", "a ~ END\n", "a > \r",
+    "a < * not sent: half a thought, rm -rfpingls\nEND\n", TERM_CLEAN,
     "b = -n bob lobby", TERM_SHELL, "a > \033[200~one\rtwo\rthr", "b . 0", "a < disconnected: ",
-    "a > ee\rfour\rfive\033[201~", "a < Enter", "a > \r", TERM_CLEAN)
+    "a > ee\rfour\rfive\033[201~", "a < Enter", "a > \r",
+    "a < * not sent: one\n* not sent: two\n* not sent: threefourfive\nEND\n", TERM_CLEAN)
 
 #define TERM_LEAVE(keys) TERM_SHELL, "a > " keys, TERM_CLEAN, "b < * alice left", "a . "
 
@@ -5753,15 +5762,15 @@ SCENARIO(terminal_questions,
     "set OCM_PASSWORD", "set USER usual", "a @ 80" TERM_CLIENT,
     "a < vault (members: 1, password)\n", "a < name [usual]: ", "a > system\r",
     "a < cannot be a name", "a > \025\r", "a < room to join or create: ", "a > vault\r",
-    "a < room \"vault\" has a password", "a < password: ", "a > secret\r",
+    "a < room \"vault\" has a password\n", "a < password: ", "a > secret\r",
     "a < * joined \"vault\" as \"usual\"", "a ~ secret", "y < * usual joined",
     "a < * 2 members are here\n", "a > /who\r", "a < vera (host)\n", "a < usual (member)\n",
     /* a name that is taken, a room that is not there, one that is */
-    "b @ 80" TERM_CLIENT "-n olga open", "b < taken", "b > \025bob\r",
+    "b @ 80" TERM_CLIENT "-n olga open", "b < taken\n", "b > \025bob\r",
     "b < * joined \"open\" as \"bob\"", "b . ",
-    "c @ 80" TERM_CLIENT "-n carol -j lobby", "c < \"lobby\" does not exist",
+    "c @ 80" TERM_CLIENT "-n carol -j lobby", "c < \"lobby\" does not exist\n",
     "c > \025open\r", "c < * joined \"open\" as \"carol\"", "c . ",
-    "d @ 80" TERM_CLIENT "-n dora -c open", "d < exists already", "d > \025cellar\r",
+    "d @ 80" TERM_CLIENT "-n dora -c open", "d < exists already\n", "d > \025cellar\r",
     "d < * created \"cellar\" as \"dora\"", "d . ",
     /* a new password: twice the same one, or none */
     "e @ 80" TERM_CLIENT "-n eve -p -c safe", "e < password: ", "e > one\r",
@@ -5790,7 +5799,8 @@ SCENARIO(terminal_silence,
     TERM_BOTH, "s * STOP", "a > are you there?\r", "a | lobby (1 waiting)> |",
     "a > /who\r/rooms\r", "a > typing goes on", "a | lobby (1 waiting)> typing goes on|",
     "s * CONT", "b < alice: are you there?", "a | lobby> typing goes on|", "s * STOP",
-    "a > \003", "a | lobby> |", "a > \003", "wait 300", "a > \003", "a ? 130")
+    "a > \003", "a | lobby> |", "a > \033[200~", "a & 99 more", "a > last\033[201~\r",
+    "a | lobby (100 waiting)> |", "a > \003", "wait 300", "a > \003", "a ? 130")
 
 #define TERM_PLAIN(set, escapes, shown) \
     "s = -q", "b = -n bob lobby", "a @ 80 export TERM=xterm; unset NO_COLOR; " set \
