@@ -1302,6 +1302,7 @@ static int line_say(void)
     int waits = (opt.text && now < net.said_at + TEXT_PAUSE_MS) ||
                 ocm_session_pending(&session) == OCM_OUTBOX;
     int len = waits ? -1 : line_take(line), result = 1, slash, twice;
+    unsigned long most;
     ocm_view v;
     if (len < 0) return 0;
     slash = term.keyboard && line[0] == '/';
@@ -1310,9 +1311,10 @@ static int line_say(void)
     if (slash && !twice) v = command(line);
     if (v.len) net.said_at = now;
     if (v.len) result = ocm_session_say(&session, v);
+    most = (unsigned long)ocm_session_text_max(&session);
     if (result == OCM_E_LARGE)
-        warn("the message is too long: %d bytes, at most %lu are possible", len,
-             (unsigned long)ocm_session_text_max(&session));
+        warn("the message is too long: %d bytes, at most %lu are possible%s", len, most,
+             (unsigned long)len > most ? "" : ", and fewer here if not all is ASCII");
     else if (result < 0)
         warn("the message is not text: it has control characters or is not UTF-8");
     if (result < 0 && !term.screen) net.status = 1;

@@ -1953,7 +1953,7 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
     /* Somebody's end waits for a place in a log: until then that name is not free, and nobody else
        notices. */
     {"a name is taken again before its end was told", {0}, /* and its end is announced once */
-     "alice create lobby json1\nbob join lobby text -> *\nalice 1: one\nalice 2: two\nalice 3: three\n"
+     "alice create lobby json1\nbob join lobby text -> *\nalice 1: x\nalice 2: y\nalice 3: z\n"
      "bob leaves\npull [0|1|2|3|4]\neve join lobby json `username`:`bob`\ndrain -> *\n"
      "alice ping -> alice status 7 1 3"},
     {"an end that waits, and nothing else is to be sent", {.rate = 1000},
@@ -3280,8 +3280,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " status 3 1 0 -> back | +24300 -> send at 3 | status 3 1 0 | +25000 -> send at 3 |"
      " status 3 1 0 | +25000 -> send at 3 | " SES_REPEATS("at 3") "outage; connect |"
      " up -> join t1 | +4000 answer 503 -> disconnect | +1000 -> connect"},
-    {"nothing is heard for 10 s", SES_NEW "+10000 -> @300 send at 0; @900 send at 0; @2100 send at 0;"
-     " @4500 send at 0; @6900 send at 0; @9300 send at 0; no-udp; connect"},
+    {"nothing is heard for 10 s", SES_NEW "+10000 -> @300 send at 0; @900 send at 0;"
+     " @2100 send at 0; @4500 send at 0; @6900 send at 0; @9300 send at 0; no-udp; connect"},
     {"refused before anything was heard", SES_NEW "out timeout -> no-udp; connect |"
      " up -> join t1 | answer 503 -> disconnect | +1000 -> connect"},
     {"timeout", SES_IN "+10001 " SES_OUT("timeout") "answer 200 t1 5 3 -> disconnect; send at 3"},
