@@ -3205,7 +3205,9 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"an entry does not put off a gap", SES_IN "status 5 1 0 | +20 4 ann: a -> ann: a |"
      " +30 -> send at 4"},
     {"a status says what the server waits for, but not while later ones are here", SES_IN
-     "4 ann: a -> ann: a | 6 ann: c | +10 status 7 1 0 | +40 -> send at 4"},
+     "4 ann: a -> ann: a | 64 ann: c | +10 status 65 1 0 | +40 -> send at 4"},
+    {"the newest is asked for again when the answer is late", SES_SAID "+120 4 bob: a #1 ->"
+     " own bob: a | status 5 1 1 -> send at 4 | +130 -> @120 send at 4"},
     {"two gaps", SES_IN "5 ann: b | +50 -> send at 3 | +50 | 7 ann: d |"
      " +50 -> send at 3 | 4 ann: a -> ann: a; ann: b | +50 -> send at 5 | 6 ann: c -> ann: c;"
      " ann: d"},
