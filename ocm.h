@@ -3546,7 +3546,7 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
         if (s->phase == OCMI_CHANGING) {
             ocmi_session_answer(s, now);
         } else if (s->leaving && s->token.len && ocmi_is_time(a, leave_at, now)) {
-            if (inside && s->leaving++ < 4) return ocmi_session_speak(s, 0, now, a);
+            if (!s->removed && s->leaving++ < 4) return ocmi_session_speak(s, 0, now, a);
             ocmi_session_end(s, OCM_END_UNCONFIRMED, 0, ocmi_none());
         } else if (s->leaving > 1) {
             return 0;
