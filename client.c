@@ -1215,8 +1215,8 @@ static void talk_connected(uint64_t now)
                 getsockname(net.tcp.socket, (struct sockaddr *)&local, &len) == 0 &&
                 bind(net.udp, (struct sockaddr *)&local, len) == 0;
     }
-    if (bound) {
-        mine = addr_local(net.udp);
+    mine = addr_local(net.udp);
+    if (bound && mine.port > 0) {
         ocm_session_connected(&session, ocm_text(addr_ip(&mine)), mine.port, now);
     } else {
         socket_close(net.udp);

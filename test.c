@@ -3352,6 +3352,10 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " @4500 send at 3 / a #1 / b #2; own bob: a; send at 4 / b #2 |"
      " +6000 -> @600 send at 4 / b #2; @1800 send at 4 / b #2; @4200 send at 4 / b #2 |"
      " 5 bob: b #2 -> own bob: b; send leave bob"},
+    {"during an outage", SES_SILENT "leave -> send leave bob | +900 -> @300 send leave bob;"
+     " @600 send leave bob; disconnect; end unconfirmed 0"},
+    {"during an outage, and heard", SES_SILENT "down -> disconnect | leave -> send leave bob |"
+     " out left -> end left 0 bye"},
     {"without a server", SES_IN SES_OUT("stopping") "leave -> disconnect; end unconfirmed 0"},
     {"for an unknown reason", SES_IN "out whim -> end removed 0 bye"},
     /* a server that knows nothing of level 1 */
