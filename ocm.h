@@ -135,8 +135,8 @@ UDP: members speak, and are spoken to. In both directions the token is the membe
 
 A datagram counts if its room and token are a member's, and it comes from that member's IP address:
 the one from which it joined, or last came back. Anything else is dropped without an answer. An
-empty message keeps a silent member alive. {"sender":"system","operation":2}, or the text
-[remove_chatroom], is leaving.
+empty message keeps a silent member alive. {"sender":"system","operation":2} or, in the other two
+dialects, [remove_chatroom] is leaving.
 Messages of the server itself have the sender "system", and in JSON an operation and a username:
 
     1 joined   2 left   3 you are out; "reason": left, host, timeout, unreachable or stopping
@@ -150,7 +150,7 @@ its entries, numbered by seq from 1 without holes. In the answer, `log` tells th
 other one; `seq` is the number of the member's own notice 1 (for a member that kept its place: of
 the newest entry); `idle` is the silence, in seconds, that ends a membership. For each member the
 server keeps three numbers: the last entry that it sent, the last entry that the member confirmed,
-and the last message id that it accepted. After a loss, a reordering, a change of address or a
+and the last message id that it took. After a loss, a reordering, a change of address or a
 restart, and for a newcomer, one side says where it stands, and the other goes on from there.
 
     {"message":"hi","id":1}                                         say it: ids begin with 1
@@ -165,16 +165,18 @@ restart, and for a newcomer, one side says where it stands, and the other goes o
               many and waits for the next position. As many are free as the position has risen by;
               each batch beyond them costs as much as a datagram.
     Status    answers a position, an empty datagram, a message that was taken before, and one that
-              was rejected. If nothing was added to a room for 3 s, each member whose last position
-              is not the newest entry gets one, up to ten times: so a lost last entry is found.
+              was rejected with its id. If nothing was added to a room for 3 s, each member whose
+              last position is not the newest entry gets one, up to ten times: so a lost last entry
+              is found.
     Ids       A member numbers its messages without holes for as long as its token lives. The server
               takes the next one, answers a repeated one, and drops a higher one.
     Rate      A datagram costs one, and each message in it after the first another one. What is over
-              the rate is dropped without a word and not taken: its sender repeats it.
+              the rate is dropped without a word and not taken: its sender repeats it. All members
+              of one address, but loopback, have eight times a member's rate together.
     Joining   A member that sends no datagram within 10 s of its answer is out: the answer was lost.
               A session reports seq - 20 first, and so reads the last of the room's past.
     Closing   A room that closes takes its log with it. So what a member has not confirmed of the
-              end of it comes once more, before the reason, as far as it fits.
+              end of it comes (again) before the reason, as far as it fits.
 
 A session keeps one datagram of messages in flight, and one timer. While it knows of an entry that
 it does not have, or has said something that it has not read, it sends its position and the messages
@@ -241,7 +243,7 @@ HOW A MESSAGE TRAVELS through a server:
 #define OCM_LIST_MAX 65536    /* bytes of a list's payload */
 #define OCM_DATAGRAM_MAX 4096 /* bytes of a datagram */
 #define OCM_BATCH_MAX 1200    /* bytes of a datagram that holds several objects */
-#define OCM_TEXT_MAX 3990     /* bytes of room name, user name and text, the latter two as JSON */
+#define OCM_TEXT_MAX 3990     /* bytes of room name, user name and text, the last two as JSON */
 #define OCM_FRAME_MAX (OCM_HEADER_LEN + OCM_NAME_MAX + OCM_PAYLOAD_MAX)
 #define OCM_ANSWER_MAX (OCM_HEADER_LEN + OCM_LIST_MAX)
 #define OCM_INTEGER_MAX 9007199254740991u /* 2^53-1: any JSON reader can hold it (RFC 8259, 6) */
@@ -406,11 +408,11 @@ typedef struct ocm_limits {
     uint32_t room_size;    /* members of one room (1000) */
     uint32_t origin_size;  /* members of one origin (a quarter of members), and as large a share of
                               the rooms; loopback is exempt */
-    uint32_t origin_joins; /* a second and origin (10), bursts of twice that; loopback is exempt */
+    uint32_t origin_joins; /* per second and origin (10), bursts of twice that; not of loopback */
     uint32_t log;          /* bytes of the log of all rooms, 64 KiB to 1 GiB (4 MiB) */
     uint32_t idle;         /* seconds of silence that end a membership (300) */
-    uint32_t rate;         /* datagrams a second and member, with bursts of twice as many (50);
-                              the members of an origin have eight times that together */
+    uint32_t rate;         /* datagrams per second and member, with bursts of twice as many (50);
+                              together, those of an origin but loopback have eight times that */
 } ocm_limits;
 
 #define OCM_UNLIMITED UINT32_MAX /* for origin_size, origin_joins, room_size and rate */
@@ -563,21 +565,21 @@ OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, 
 /* Input: a datagram came from the server's IP address; of one longer than OCM_DATAGRAM_MAX,
    OCM_DATAGRAM_MAX + 1 bytes are enough. 1 if it was for this session, else 0: so several sessions
    may share a socket. Without level 1 a datagram that has no header goes to the first that is
-   asked. */
+   asked, and what comes after OCM_REORDER datagrams without a drain is lost. */
 OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, uint64_t now);
 /* Input: the user says one line; also before the room is entered. 1, OCM_E_BAD (not a message, or
    empty), OCM_E_LARGE (more than ocm_session_text_max), OCM_E_FULL (OCM_OUTBOX are waiting, or it
    is leaving). */
 OCM_API int ocm_session_say(ocm_session *s, ocm_view text);
-/* Input: the user leaves, once all that was said has its fate: in 11 s at most. Before the room is
-   entered, the attempt to enter it goes on, up to 10 s. A program in a hurry just stops: then its
-   name is taken for `idle` seconds more. */
+/* Input: the user leaves, once every message has its fate, or none has got one for 10 s. Before the
+   room is entered, the attempt to enter it goes on, up to 10 s. A program in a hurry just stops:
+   then its name is taken for `idle` seconds more. */
 OCM_API void ocm_session_leave(ocm_session *s);
 /* 1 and something to do, or 0 and a->until. */
 OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a);
 /* The most bytes a line may have; `"`, `\` and TAB count as two and, on a server without level 1,
-   what is not ASCII as 6 for each 16 bits of UTF-16. It grows when the room is entered: the token
-   is known then. */
+   what is not ASCII as 6 for each 16 bits of UTF-16. It changes when the room is entered: token and
+   level are known then. */
 OCM_API size_t ocm_session_text_max(const ocm_session *s);
 /* Messages said that have no fate yet: what a user interface shows as under way. */
 OCM_API size_t ocm_session_pending(const ocm_session *s);
@@ -618,8 +620,8 @@ struct ocm_session {
     int phase, op, level;
     int may_create;      /* if there is no such room: it was the host, or its user asked for that */
     int removed;         /* the server said so: what comes late with its token is no sign of life */
-    int health;          /* OCM_SHOW_OUTAGE, _NO_UDP or _BACK, whichever was last the case; 0 until
-                            the first datagram comes */
+    int health;          /* OCM_SHOW_OUTAGE, _NO_UDP or _BACK, whichever was last the case; 0:
+                            neither an outage nor a datagram yet */
     int leaving;         /* 1: its user wants to leave; one more for each datagram that says so */
     unsigned flips;      /* changes between joining and creating */
     int connection;      /* its program was told to connect, and not yet to disconnect */
@@ -632,8 +634,8 @@ struct ocm_session {
     uint64_t log;        /* which log it is; 0: not told */
     uint64_t entered;    /* seq of the first answer: entries below it are past; 0 on another log */
     uint64_t own_from;   /* seq of the answer that gave it its present token */
-    uint64_t next;       /* the entry to be read next: it was told of all before */
-    uint64_t have;       /* the entry that it waits for: all before have come, or are lost */
+    uint64_t next;       /* the entry to be read next: the user has been told of all before */
+    uint64_t wanted;     /* the entry that it waits for: all before it have come, or are lost */
     uint64_t newest;     /* the newest entry that it knows of */
     /* speaking: the outbox is a ring; its oldest message is at said_at, and has the id said_id */
     size_t said_at, said_count;
@@ -648,7 +650,7 @@ struct ocm_session {
     /* the timer */
     uint64_t entered_at, sent_at; /* ms: the last answer; the last datagram */
     uint64_t give_up;    /* ms: to leave without waiting for fates; OCMI_NEVER: to be set */
-    uint64_t given;      /* the position last given: `have`, at that time, without 1 */
+    uint64_t given;      /* the position last given: `wanted` - 1, at that time */
     uint64_t ask_at;     /* ms: to give it because of what came or is missing, or OCMI_NEVER */
     uint64_t keep;       /* ms of own silence after which it is given anyway */
     int tries;           /* times that it was given since progress, or a status that confirmed it */
@@ -1578,7 +1580,7 @@ struct ocm_registry {
     uint8_t text[OCM_DATAGRAM_MAX];
 };
 
-/* The list is zeros before, and the link of a slot before it is first appended. */
+/* The list must be zeros, and so must a slot's link be before it is first appended. */
 #define OCMI_LIST_OPEN(list, slots, link) \
     ((list)->links = (uint8_t *)&(slots)->link, (list)->stride = sizeof *(slots))
 #define OCMI_TABLE_OPEN(table, slots, chain) \
@@ -1843,7 +1845,7 @@ static int ocmi_log_evict(ocm_registry *g)
 }
 
 /* Makes room at the head for one entry of any size. 0 if the log is full of what is still to be
-   sent, or the room has as much of it as a room may have. */
+   sent, or 64 of the room's entries are. */
 static int ocmi_log_ready(ocm_registry *g, const ocmi_room *r)
 {
     if (r->seq - r->done >= OCMI_BEHIND) return 0;
@@ -2056,8 +2058,8 @@ static void ocmi_tell(ocm_registry *g, uint32_t slot, int operation, const char 
     ocmi_log_add(g, m->room, 0, &n, 0);
 }
 
-/* A new member of a room. Its own notice is in the log, but it has been told by its answer. Needs
-   ocmi_admits. */
+/* A new member of a room. Its own notice is in the log; its answer tells it, so its cursor begins
+   behind that. Needs ocmi_admits. */
 static uint32_t ocmi_member_add(ocm_registry *g, uint32_t room, const ocm_request *q,
                                 const ocm_addr *at)
 {
@@ -2102,8 +2104,8 @@ static void ocmi_member_out(ocm_registry *g, uint32_t slot, int reason)
     g->counts.members--;
 }
 
-/* From now on nobody finds the room, and a new one may have its name. A pass under way begins
-   again, as all members are to be told, and frees each of them. */
+/* From now on nobody finds the room, and a new one may have its name. A pass under way starts
+   over: now it tells every member, and frees it. */
 static void ocmi_room_close(ocm_registry *g, uint32_t room, int reason)
 {
     ocmi_room *r = &g->room[room];
@@ -2482,7 +2484,7 @@ static int ocmi_send(ocm_registry *g, uint32_t slot, ocm_event *ev)
 
 /* The last datagram of a membership. One whose answer did not get out is not told of its end. If
    the room is closed, nobody can ask for its log any more: so what the member has not confirmed of
-   the end of it, as far as it was sent that, comes once more, as much as fits. */
+   its end, up to the cursor, comes before the reason, as much as fits. */
 static int ocmi_send_removed(ocm_registry *g, uint32_t slot, ocm_event *ev)
 {
     ocmi_member *m = &g->member[slot];
@@ -2764,7 +2766,7 @@ static int ocmi_admits(ocm_registry *g, uint32_t room, const ocm_addr *from)
 }
 
 /* Decides about a well-formed request. c->member is then the member that it has made, or that came
-   back with its token; such a member needs the password only from another origin. */
+   back with its token; such a member needs the password only from another host. */
 static int ocmi_decide(ocm_conn *c, ocm_registry *g, const ocm_request *q, ocm_io *io)
 {
     int create = q->op == OCM_CREATE, tried = 1;
@@ -2832,7 +2834,8 @@ OCM_API void ocm_conn_sent(ocm_conn *c, size_t len)
     c->out_at += len;
 }
 
-/* All frames of an answer. The last one's payload is written first, behind its header. */
+/* All frames of an answer. The last one's payload is written before its header, which tells its
+   length. */
 static void ocmi_conn_answer(ocm_conn *c, ocm_registry *g, const ocm_request *q, int decision)
 {
     static const char ack[] = "{\"status\":202,\"message\":\"the request has arrived\"}";
@@ -2988,7 +2991,7 @@ OCM_API int ocm_session_open(ocm_session *s, int want, ocm_view room, ocm_view n
     s->phase = OCMI_WAITING;
     s->op = want == OCM_CREATE ? OCM_CREATE : OCM_JOIN;
     s->may_create = want == OCM_JOIN_OR_CREATE;
-    s->next = s->have = s->said_id = 1;
+    s->next = s->wanted = s->said_id = 1;
     ocmi_name_set(&s->room, room);
     ocmi_name_set(&s->name, name);
     ocmi_name_set(&s->password, password);
@@ -3003,10 +3006,10 @@ static void ocmi_session_words(ocm_session *s, ocm_view words, uint64_t id)
 }
 
 /* All entries before `to` have come, or never will. */
-static void ocmi_session_have(ocm_session *s, uint64_t to)
+static void ocmi_session_wants(ocm_session *s, uint64_t to)
 {
-    if (to > s->have) s->have = to;
-    while (s->early[s->have % OCM_REORDER].seq == s->have) s->have++;
+    if (to > s->wanted) s->wanted = to;
+    while (s->early[s->wanted % OCM_REORDER].seq == s->wanted) s->wanted++;
 }
 
 /* Nothing more comes: what is missing in the log is lost, and what is here is still shown. */
@@ -3015,7 +3018,7 @@ static void ocmi_session_end(ocm_session *s, int end, int status, ocm_view words
     s->phase = OCMI_ENDING;
     s->end = end;
     s->status = status;
-    ocmi_session_have(s, s->newest + 1);
+    ocmi_session_wants(s, s->newest + 1);
     ocmi_session_words(s, words, 0);
 }
 
@@ -3054,7 +3057,7 @@ static void ocmi_session_outage(ocm_session *s, int no_udp, ocm_view words, uint
     int kind = no_udp ? OCM_SHOW_NO_UDP : OCM_SHOW_OUTAGE;
     if (s->health == OCM_SHOW_BACK || s->health < kind) {
         s->health = kind;
-        s->shows |= 1u << kind;
+        s->shows = (s->shows & ~(1u << OCM_SHOW_BACK)) | 1u << kind; /* it is back no more */
         ocmi_session_words(s, words, 0);
     }
     s->op = OCM_JOIN;
@@ -3101,13 +3104,13 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
             s->hold = 1;
         }
     } else if (!first && s->phase != OCMI_CHANGING) {
-        ocmi_session_have(s, s->newest + 1);
+        ocmi_session_wants(s, s->newest + 1);
         s->taken = 0; /* what it has not read there is to be said again */
         s->phase = OCMI_CHANGING;
         return;
     } else {
         s->entered = first ? seq : 0;
-        s->next = s->have = s->entered > OCMI_PAST ? s->entered - OCMI_PAST + 1 : 1;
+        s->next = s->wanted = s->entered > OCMI_PAST ? s->entered - OCMI_PAST + 1 : 1;
         s->newest = s->own_from = seq;
         ocmi_session_number(s);
         if (first) s->shows |= 1u << OCM_SHOW_ENTERED;
@@ -3184,7 +3187,7 @@ static void ocmi_session_store(ocm_session *s, uint64_t seq, ocm_view json)
     e->seq = seq;
     e->len = (uint16_t)json.len;
     memcpy(e->json, json.ptr, json.len);
-    ocmi_session_have(s, s->have);
+    ocmi_session_wants(s, s->wanted);
 }
 
 /* An entry or a status. Progress is noticed here: the entry that it waits for has come, or a gap is
@@ -3199,7 +3202,7 @@ static void ocmi_session_heard(ocm_session *s, const ocm_message *m, ocm_view js
     int own = m->seq > s->own_from && ocm_view_equal(m->sender, ocmi_name_view(&s->name));
     int progress = m->seq > s->newest + (status ? 0 : 1); /* one before it is missing */
     int missing, early = 0;
-    uint64_t have = s->have, at = now + OCMI_GAP_MS;
+    uint64_t before = s->wanted, at = now + OCMI_GAP_MS;
     size_t i;
     if (m->seq > s->newest) s->newest = m->seq;
     if ((own || status) && m->id > s->taken && m->id <= s->sent_id) {
@@ -3208,14 +3211,14 @@ static void ocmi_session_heard(ocm_session *s, const ocm_message *m, ocm_view js
         progress = 1;
     }
     if (!status) ocmi_session_store(s, m->seq, json);
-    else if (m->first <= m->seq + 1) ocmi_session_have(s, m->first);
-    progress |= s->have > have;
-    missing = s->have <= s->newest;
+    else if (m->first <= m->seq + 1) ocmi_session_wants(s, m->first);
+    progress |= s->wanted > before;
+    missing = s->wanted <= s->newest;
     if (progress || (status && !missing && !s->said_count)) s->tries = 0;
-    if (s->have > have && !missing) /* by a status it moves if something is lost */
+    if (s->wanted > before && !missing) /* by a status it moves if something is lost */
         s->ask_at = status ? now : now + OCMI_TAIL_MS;
-    for (i = 0; i < OCM_REORDER; i++) early |= s->early[i].seq > s->have;
-    if (status && !early && s->have - 1 > s->given) at = now;
+    for (i = 0; i < OCM_REORDER; i++) early |= s->early[i].seq > s->wanted;
+    if (status && !early && s->wanted - 1 > s->given) at = now;
     if (missing && (progress || status) && at < s->ask_at) s->ask_at = at;
     if (s->timed && s->taken >= s->in_flight) {
         s->rtt = now - s->sent_at;
@@ -3233,7 +3236,7 @@ static void ocmi_session_line(ocm_session *s, ocm_view json, uint64_t now)
     if (operation == OCM_OP_REMOVED || gone) { /* the latter is all that team D's server says */
         ocmi_session_removed(s, &m, now);
     } else if (!s->level) {
-        ocmi_session_store(s, s->have, json);
+        ocmi_session_store(s, s->wanted, json);
     } else if (operation == OCM_OP_NOTICE) {
         ocmi_session_words(s, m.text, m.id);
         if (!m.id) s->shows |= 1u << OCM_SHOW_NOTICE;
@@ -3259,6 +3262,7 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
     if (!s->level) ocmi_session_line(s, whole || zeros ? d.payload : ocmi_view(p, len), now);
     else while (s->phase == OCMI_INSIDE && ocmi_line_next(&d.payload, &line))
         ocmi_session_line(s, line, now);
+    /* After NO_UDP a datagram proves that the server hears us only if it would have removed us. */
     if (s->phase == OCMI_INSIDE &&
         (s->health != OCM_SHOW_NO_UDP || now - s->entered_at > OCMI_UNHEARD_MS)) {
         if (s->health && s->health != OCM_SHOW_BACK) s->shows |= 1u << OCM_SHOW_BACK;
@@ -3297,7 +3301,7 @@ static int ocmi_session_action(ocm_action *a, int kind, ocm_view text)
    taken counts as delivered. Nobody misses the past, or the notice that is not shown. */
 static int ocmi_session_lose(ocm_session *s, ocm_action *a)
 {
-    uint64_t from = s->next > s->entered ? s->next : s->entered + 1, to = s->have;
+    uint64_t from = s->next > s->entered ? s->next : s->entered + 1, to = s->wanted;
     size_t i;
     for (i = 0; i < OCM_REORDER; i++)
         if (s->early[i].seq > s->next && s->early[i].seq < to) to = s->early[i].seq;
@@ -3366,7 +3370,7 @@ static int ocmi_session_read(ocm_session *s, ocm_action *a)
             a->past = a->seq < s->entered;
             a->name = kind == OCM_SHOW_MESSAGE ? m.sender : m.username;
             return ocmi_session_action(a, kind, m.text);
-        } else if (s->next == s->have) {
+        } else if (s->next == s->wanted) {
             return 0;
         } else if (ocmi_session_lose(s, a)) {
             return 1;
@@ -3437,12 +3441,12 @@ static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, ui
     ocm_message m = ocmi_system(OCM_OP_LOG, OCM_HAS_SEQ);
     size_t head = o->len;
     if (position) {
-        m.seq = s->given = s->have - 1;
+        m.seq = s->given = s->wanted - 1;
         ocmi_put_line(o, head, &m);
         /* At 30 % loss half the questions about a gap get no answer: a second one follows as soon
            as the answer is late, if it is known when that is. */
         s->ask_at = OCMI_NEVER;
-        if (s->have <= s->newest && !s->tries && s->rtt)
+        if (s->wanted <= s->newest && !s->tries && s->rtt)
             s->ask_at = now + (s->rtt > OCMI_GAP_MS ? s->rtt : OCMI_GAP_MS);
     }
     for (id = from; id < end; id++) {
@@ -3454,7 +3458,7 @@ static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, ui
     }
     s->timed = id > from ? from > s->sent_id : !s->tries;
     if (id > s->sent_id + 1) s->sent_id = id - 1;
-    s->in_flight = id > from ? s->sent_id : s->taken;
+    s->in_flight = id - 1;
     if (!position) return;
     if (overdue && s->said_count && !s->tries) s->tries = 1; /* to say it was the first try */
     if (overdue || !s->tries) s->tries++;
@@ -3481,7 +3485,7 @@ static int ocmi_session_speak(ocm_session *s, int position, uint64_t now, ocm_ac
         m.sender = ocmi_name_view(&s->name);
         m.text = ocmi_session_pop(s);
         ocmi_put_message(&o, &m);
-        ocmi_session_store(s, s->have, ocmi_view(o.ptr + head, o.len - head));
+        ocmi_session_store(s, s->wanted, ocmi_view(o.ptr + head, o.len - head));
     } else {
         ocmi_session_put_lines(s, position, &o, now);
     }

@@ -3173,6 +3173,10 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"a status is a receipt, and what was taken is not repeated", SES_SAID "say b |"
      " status 4 1 1 -> send b #2 | +50 -> send at 3 / b #2 | 4 bob: a #1 -> own bob: a |"
      " +300 -> send at 4 / b #2"},
+    {"a repeat holds less: what follows need not wait", SES_SAID "5 times say x{213} |"
+     " 4 bob: a #1 -> own bob: a; send x{213} #2 / x{213} #3 / x{213} #4 / x{213} #5 / x{213} #6 |"
+     " +300 -> send at 4 / x{213} #2 / x{213} #3 / x{213} #4 / x{213} #5 | status 8 1 5 ->"
+     " send x{213} #6"},
     {"round trip, of what was sent once", SES_SAID "+250 4 bob: a #1 -> own bob: a |"
      " say b -> send b #2 | +500 -> send at 4 / b #2 | +400 5 bob: b #2 -> own bob: b |"
      " say c -> send c #3 | +500 -> send at 5 / c #3"},
@@ -3277,6 +3281,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     {"the pauses start over", SES_IN SES_OUT("stopping") "down -> disconnect | +1000 -> connect |"
      " up -> join t1 | answer 200 t2 5 3 -> disconnect; send at 3 | status 3 1 0 -> back |"
      " out stopping -> outage bye; connect | down -> disconnect | +1000 -> connect"},
+    {"it is back, and gone, before either was told", SES_SILENT
+     "~status 3 1 0 | out stopping -> disconnect; outage bye; connect"},
     {"a removal is no sign of life", SES_SILENT "out stopping -> disconnect | +1000 -> connect"},
     {"the minute of refusals starts over", SES_SILENT "up -> join t1 | answer 503 -> disconnect |"
      " status 3 1 0 -> back | +24300 -> send at 3 | status 3 1 0 | +25000 -> send at 3 |"
