@@ -1789,6 +1789,8 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
        more, as much of its end as fits. */
     {"the last of a closed room", {0},
      FOUR "tom: [one|x{300}|x{500}]\ntom: two\nlena at 5 -> *\nalice leaves -> *\ncount repeats 1"},
+    {"the last of a closed room, as much as fits", {0},
+     FOUR "3 times tom: x{200}\nlena at 4 -> *\nalice leaves -> *\ncount repeats 1"},
     {"stop", {0},
      FOUR "olaf create other text\ntom: last words\nstop\n!tom: x\n"
      "drain -> alice 'tom: last words' 5, lena 'tom: last words' 5, sam 'tom: last words', "
