@@ -3262,7 +3262,7 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
     if (!s->level) ocmi_session_line(s, whole || zeros ? d.payload : ocmi_view(p, len), now);
     else while (s->phase == OCMI_INSIDE && ocmi_line_next(&d.payload, &line))
         ocmi_session_line(s, line, now);
-    /* After NO_UDP a datagram proves that the server hears us only if it would have removed us. */
+    /* After NO_UDP a datagram proves that we are heard only once we would have been removed. */
     if (s->phase == OCMI_INSIDE &&
         (s->health != OCM_SHOW_NO_UDP || now - s->entered_at > OCMI_UNHEARD_MS)) {
         if (s->health && s->health != OCM_SHOW_BACK) s->shows |= 1u << OCM_SHOW_BACK;
