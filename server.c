@@ -58,23 +58,13 @@ static int socket_error(void) { return WSAGetLastError(); }
 static int socket_full(int e) { return e == WSAEWOULDBLOCK || e == WSAENOBUFS || e == WSAEINTR; }
 static int socket_fits(socket_t s) { return s != INVALID_SOCKET; }
 static uint64_t clock_ms(void) { return GetTickCount64(); }
+static const char *socket_words(int e) { return gai_strerrorA(e); } /* it knows all errors */
 static void nap(int ms) { Sleep((DWORD)ms); }
 
 static int socket_nonblocking(socket_t s)
 {
     u_long on = 1;
     return ioctlsocket(s, (long)FIONBIO, &on) == 0;
-}
-
-/* The system's words for an error. Valid until the next call. */
-static const char *socket_words(int e)
-{
-    static char words[256];
-    DWORD n = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, NULL,
-                             (DWORD)e, 0, words, sizeof words, NULL);
-    while (n > 0 && (unsigned char)words[n - 1] <= ' ') n--;
-    words[n < sizeof words ? n : sizeof words - 1] = 0;
-    return words;
 }
 
 static int platform_start(void)
