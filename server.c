@@ -182,7 +182,6 @@ static int no_more_sockets(int e) { return e == WSAEMFILE || e == WSAENOBUFS; }
 static int udp_mode(socket_t s) { return socket_nonblocking(s); }
 static int entropy(uint8_t *p, size_t len) { return RtlGenRandom(p, (ULONG)len); }
 static int log_write(const char *p, size_t len) { return fwrite(p, 1, len, stderr) == len; }
-static void catch_signal(int sig) { signal(sig, on_signal); }
 #else
 #define LISTEN_ALONE SO_REUSEADDR /* connections of a server just stopped do not hold the port */
 #define WAITS_IN_READ 1
@@ -222,12 +221,6 @@ static int entropy(uint8_t *p, size_t len)
     ssize_t n = read(fd, p, len);
     if (fd >= 0) close(fd);
     return n == (ssize_t)len;
-}
-
-static void catch_signal(int sig)
-{
-    struct sigaction stop = {.sa_handler = on_signal}; /* no SA_RESTART: it ends what waits */
-    sigaction(sig, &stop, NULL);
 }
 #endif
 
@@ -931,8 +924,8 @@ int main(int argc, char **argv)
     registry = ocm_registry_init(mem, &limits, seed);
     counts = ocm_registry_counts(registry);
     for (i = 0; i <= CONNS_MAX; i++) conns[i].state = &conn_states[i];
-    catch_signal(SIGINT); /* before anyone can know that it runs */
-    catch_signal(SIGTERM);
+    signal(SIGINT, on_signal); /* before anyone can know that it runs */
+    signal(SIGTERM, on_signal);
     for (i = 1; i < argc; i++)
         if (strcmp(argv[i], "-l") == 0) open_listener(argv[++i]);
     if (pair_count == 0) open_listener("8000:9000");
