@@ -385,8 +385,7 @@ static struct { /* datagrams to one address that are to leave in one call */
 } gathered;
 
 static uint64_t now;            /* ms: the time of this turn, without pauses */
-static uint64_t registry_until; /* ms: when the registry has more to do */
-static int undelivered;         /* it has more to send now */
+static uint64_t registry_until; /* ms: when the registry has more to do, or to send */
 static int send_naps;           /* what is left of SEND_NAPS in this turn */
 static int no_place;            /* for a connection, in this second */
 static int answered;            /* bytes sent to connections in this turn */
@@ -598,8 +597,7 @@ static void deliver(void)
         if (ev.datagram.len != OCM_BATCH_MAX || gathered.count == GATHER_MAX) send_gathered();
     }
     send_gathered();
-    undelivered = n == DELIVER_MAX;
-    registry_until = undelivered ? now : ev.until;
+    registry_until = n < DELIVER_MAX ? ev.until : now;
 }
 
 /* A datagram from one of our own UDP sockets would go in circles. It has the port of one, and it
@@ -813,10 +811,10 @@ static void turn(void)
     static int busy;         /* the last turn read datagrams, or left some undelivered */
     static uint64_t sent;    /* datagrams, in the last turn */
     fd_set readable, writable;
-    int i, n = 0;
+    int due = registry_until <= now, i, n = 0;
     worked = 0;
-    if (busy && pair_count == 1 && now < look_at && (WAITS_IN_READ || undelivered)) {
-        busy = read_datagrams(0, undelivered ? NO_WAIT : 0, sent > 2 ? READ_MAX : 1);
+    if (busy && pair_count == 1 && now < look_at && (WAITS_IN_READ || due)) {
+        busy = read_datagrams(0, due ? NO_WAIT : 0, sent > 2 ? READ_MAX : 1);
     } else if ((n = wait_for_events(&readable, &writable)) >= 0) { /* else a signal */
         look_at = now + LOOK_MS + (uint64_t)conn_count / 16;
         if (serve_conns(&readable, &writable)) look_at = now + 1;
@@ -831,7 +829,7 @@ static void turn(void)
     sent = counts->events;
     deliver();
     sent = counts->events - sent;
-    busy += undelivered;
+    busy += registry_until <= now;
     sum_up();
 }
 
@@ -900,7 +898,7 @@ static void stop(void)
 {
     ocm_registry_stop(registry);
     do deliver();
-    while (undelivered);
+    while (registry_until <= now);
     sum_up();
     say(NULL, 1,
         "stopped: %.0f requests (%.0f refused), %.0f datagrams in (%.0f dropped), "
