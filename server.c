@@ -461,7 +461,8 @@ static void sum_up(void)
             "than %d in a second", lost, LOG_LINES);
     if (log_lost) log_lost = lost; /* nor did it take this one */
     if (no_place)
-        say(NULL, 0, "cannot take a connection: no descriptor or memory is left (see ulimit -n)");
+        say(NULL, 0, "cannot take a connection: no memory is left, or no descriptor that select() "
+            "can watch (see ulimit -n)");
     no_place = 0;
 }
 
@@ -725,18 +726,14 @@ static int conn_accept(int which)
     socket_t s = accept(pairs[which].tcp, (struct sockaddr *)&ss, &len);
     connection *c = &conns[conn_count];
     ocm_addr local;
-    if (s == INVALID_SOCKET && no_more_sockets(socket_error())) {
-        no_place = 1;
-        conn_evict();
-    }
-    if (s == INVALID_SOCKET) return 0;
-    worked = 1;
+    if (s == INVALID_SOCKET && !no_more_sockets(socket_error())) return 0;
     if (!socket_fits(s) || !socket_nonblocking(s)) {
-        say(NULL, 1, "a connection was refused: select() cannot watch its descriptor");
-        socket_close(s);
-        conn_evict(); /* for the next one, which gets a lower descriptor */
-        return 1;
+        no_place = 1;
+        socket_close(s); /* if there is none, that does no harm */
+        conn_evict();    /* for the next one, which gets its descriptor */
+        return 0;
     }
+    worked = 1;
     c->s = s;
     c->active = now;
     c->from = addr_of(&ss);
