@@ -451,15 +451,15 @@ static const char *quoted(ocm_view v)
 static void sum_up(void)
 {
     static uint64_t last;
-    unsigned long lost = log_lost;
+    static unsigned long told;
     if (now - last < 1000 && !stopping) return;
     last = now;
     log_lines = 0;
-    log_lost = 0;
-    if (lost)
-        say(NULL, 0, "%lu log lines were dropped: stderr did not take them, or there were more "
-            "than %d in a second", lost, LOG_LINES);
-    if (log_lost) log_lost = lost; /* nor did it take this one */
+    if (told != log_lost) {
+        told = log_lost; /* if this line is dropped, it is one more, and told in a second */
+        say(NULL, 0, "%lu log lines were dropped so far: stderr did not take them, or there were "
+            "more than %d in a second", told, LOG_LINES);
+    }
     if (no_place)
         say(NULL, 0, "cannot take a connection: no memory is left, or no descriptor that select() "
             "can watch (see ulimit -n)");
@@ -608,15 +608,11 @@ static int from_ourselves(const ocm_addr *from)
 {
     const pair *p = &pairs[from->socket];
     ocm_addr here = *from;
-    int i;
-    for (i = 0; i < pair_count; i++)
-        if (pairs[i].at.port == from->port &&
-            (pairs[i].everywhere || ocm_same_host(from, &pairs[i].at)))
-            break;
-    if (i == pair_count) return 0;
+    int i = 0;
+    while (i < pair_count && pairs[i].at.port != from->port) i++;
     if (!p->everywhere) memcpy(here.ip, p->at.ip, 16);
     else if (TELLS_LOCAL) memcpy(here.ip, from->local, 16);
-    return ocm_same_host(from, &here);
+    return i < pair_count && ocm_same_host(from, &here);
 }
 
 /* Reads the clock; a wait has just ended. A time in which the machine or the process stood still
