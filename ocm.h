@@ -62,17 +62,19 @@ QUICK EXAMPLE: two clients and a server in one program, which carries the bytes 
 
 TWO RULES
     Feed, then drain. After an input, call ocm_registry_next or ocm_session_next until it returns 0;
-    `until` then says when to call it again if nothing else happens. ocm_conn_next is called once
-    after each input, and when something was sent; it and ocm_conn_close are inputs of the registry.
-    Give each input exactly once; other inputs may come between any two calls. Drain at least once
-    for every 64 messages: while 64 entries of a room are not handed out, its next message is
-    refused as if it were over the rate.
+    its `until` then says when to call it again if nothing else happens. ocm_conn_next is called
+    once after each input, and when something was sent; after it, and after ocm_conn_close, drain
+    the registry, too. Give each input exactly once; other inputs may come between any two calls.
+    Drain at least once for every 64 messages: while 64 entries of a room are not handed out, its
+    next message is refused as if it were over the rate.
     Views are borrowed. Nothing here keeps a pointer into what you pass. What you are given belongs
     to the object that gave it and stays as it is until the next call for that object.
 Time is in milliseconds, of any clock that never runs backwards. Mistakes of the calling program are
 caught by OCM_ASSERT; bytes from the network are always checked. The program must drop datagrams
 that come from its own sockets: a member may declare such a port, and the server would answer
-itself.
+itself. A registry takes no commands: a program that wants to speak in a room, or to close it, is a
+member of it by an ocm_conn of its own (from ::1, with a `socket` that no other member has), as the
+host if it creates the room.
 
 THE PROTOCOL. Integers of several bytes are big-endian, all text is UTF-8.
 
@@ -86,8 +88,8 @@ TCP: a client asks for a room with frames of this form, and is answered with suc
             3 list: an empty room name lists all rooms, a room name that room's members
     state   0 request, 1 acknowledged: the request has arrived, 2 complete: the outcome
 
-The payload of a request decides its dialect. The answers are in that dialect, and so is the chat.
-Two programs that others wrote speak the protocol, too: "team A" is the one of
+The payload and the state of a request decide its dialect. The answers are in that dialect, and so
+is the chat. Two programs that others wrote speak the protocol, too: "team A" is the one of
 github.com/teamdev-A-backend/online-chat-messenger, and "team D" the one of
 github.com/recursion-backend-team-d/online-chat-messenger, which speaks JSON.
 
@@ -111,15 +113,15 @@ github.com/recursion-backend-team-d/online-chat-messenger, which speaks JSON.
 A JSON request is an object. username (not in a list request) and password (of at most 255 bytes)
 are strings; port is where the client receives datagrams (1024 to 65535; without it, the port of the
 TCP connection counts). ip is required by one other server and ignored here: believing it would let
-anyone aim the server at a third party. ocm and token belong to level 1. A text or team A request is
-the bare user name. In these two dialects 100 ms lie between the frames of an answer, and the
-state-2 frame of a success carries the room name. Requests are answered in order; once one has made
-a member, the connection answers nothing more.
+anyone aim the server at a third party. ocm and token belong to level 1, below. A text or team A
+request is the bare user name. In these two dialects 100 ms lie between the frames of an answer, and
+the state-2 frame of a success carries the room name. Requests are answered in order; once one has
+made a member, the connection answers nothing more.
 A list is one state-2 frame with an object on each line: {"room":"lobby","size":2,
 "password_required":false}, or {"username":"alice","host":true}; the members of a room with a
 password are named only to a request with that password. A list that is cut ends with {"more":true}.
-For a minute after a wrong password, one request a second from that origin for that room is
-examined, and the others wait.
+For a minute after a wrong password, one request a second for that room from that origin (an IPv4
+address, the first 64 bits of an IPv6 address, or loopback) is examined, and the others wait.
 
 UDP: members speak, and are spoken to. In both directions the token is the member's:
 
@@ -140,15 +142,15 @@ dialects, [remove_chatroom] is leaving.
 Messages of the server itself have the sender "system", and in JSON an operation and a username:
 
     1 joined   2 left   3 you are out; "reason": left, host, timeout, unreachable or stopping
-    4 your message was rejected, and why; at most once a second   6 the log, see level 1
+    4 your message was rejected, and why; at most once a second   6 the log, see level 1 (no 5)
 
 LEVEL 1 loses no entry that the log still holds; all rooms share its memory. A JSON request with
 "ocm":1 asks for it; the success answer then adds "ocm":1,"idle":300,"seq":17,"log":4711.
 
-A room is a log, and a member is a cursor into it. The room's messages and its notices 1 and 2 are
-its entries, numbered by seq from 1 without holes. In the answer, `log` tells this log from every
-other one; `seq` is the number of the member's own notice 1 (for a member that kept its place: of
-the newest entry); `idle` is the silence, in seconds, that ends a membership. For each member the
+A room is a log, and a member is a cursor into it. The room's messages and its operations 1 and 2
+are its entries, numbered by seq from 1 without holes. In the answer, `log` tells this log from
+every other one; `seq` is the number of the member's own joining (for a member that kept its place:
+of the newest entry); `idle` is the silence, in seconds, that ends a membership. For each member the
 server keeps three numbers: the last entry that it sent, the last entry that the member confirmed,
 and the last message id that it took. After a loss, a reordering, a change of address or a
 restart, and for a newcomer, one side says where it stands, and the other goes on from there.
@@ -162,8 +164,8 @@ restart, and for a newcomer, one side says where it stands, and the other goes o
               it all fits 1200 bytes. Empty lines mean nothing.
     Position  moves the cursor there, forward or back, unless a higher one was given before. It is
               answered by a status. If more than 64 entries or 64 KiB follow, the server sends that
-              many and waits for the next position. As many are free as the position has risen by;
-              each batch beyond them costs as much as a datagram.
+              many and waits for the next position. As many entries as the position has risen by
+              cost nothing; after them each batch costs as much as a datagram.
     Status    answers a position, an empty datagram, a message that was taken before, and one that
               was rejected with its id. If nothing was added to a room for 3 s, each member whose
               last position is not the newest entry gets one, up to ten times: so a lost last entry
@@ -281,7 +283,7 @@ enum {
     OCM_E_BAD = -1,   /* malformed: no more bytes will make it right */
     OCM_E_LARGE = -2, /* longer than the limit */
     OCM_E_SPACE = -3, /* the output does not fit the memory given */
-    OCM_E_FULL = -4   /* no room now; later there may be */
+    OCM_E_FULL = -4   /* no space now; later there may be */
 };
 
 /* Borrowed bytes: whoever owns them must outlive the view. */
@@ -327,7 +329,8 @@ OCM_API int ocm_same_host(const ocm_addr *a, const ocm_addr *b);
 
 /* The codecs keep no state. Decoders read no byte beyond len, and what they decode points into
    their input, or, if it is JSON, into `scratch` (the caller's, as many bytes as the JSON has).
-   Encoders write no byte beyond cap and return the bytes written, or OCM_E_SPACE. */
+   Encoders write no byte beyond cap and return the bytes written, or OCM_E_SPACE. That a room and a
+   token have at most 255 bytes, and a payload or `max` at most OCM_LIST_MAX, is asserted. */
 
 /* A TCRP frame. */
 typedef struct ocm_frame {
@@ -406,8 +409,9 @@ typedef struct ocm_limits {
     uint32_t rooms;        /* at once, below 2^30 (1000) */
     uint32_t members;      /* at once, below 2^30 (10000) */
     uint32_t room_size;    /* members of one room (1000) */
-    uint32_t origin_size;  /* members of one origin (a quarter of members), and as large a share of
-                              the rooms; loopback is exempt */
+    uint32_t origin_size;  /* members of one origin (a quarter of members), and the same share of
+                              the rooms; loopback is exempt. An origin is an IPv4 address, or the
+                              first 64 bits of an IPv6 address */
     uint32_t origin_joins; /* per second and origin (10), bursts of twice that; not of loopback */
     uint32_t log;          /* bytes of the log of all rooms, 64 KiB to 1 GiB (4 MiB) */
     uint32_t idle;         /* seconds of silence that end a membership (300) */
@@ -452,7 +456,7 @@ OCM_API ocm_registry *ocm_registry_init(void *mem, const ocm_limits *limits,
    enough. 1 if it came from a member, 0 if it was dropped. */
 OCM_API int ocm_registry_datagram(ocm_registry *g, const uint8_t *p, size_t len,
                                   const ocm_addr *from, uint64_t now);
-/* Input: the datagram of this event could not be sent, for another reason than a full buffer.
+/* Input: the datagram of this event could not be sent, for a reason other than a full buffer.
    Three of a member in a row, over at least 10 s, end its membership. */
 OCM_API void ocm_registry_failed(ocm_registry *g, const ocm_event *ev, uint64_t now);
 /* Input: the server stops. Drain to tell every member, and do not call ocm_conn_next any more. */
@@ -471,7 +475,7 @@ typedef struct ocm_conn ocm_conn;
 typedef struct ocm_io {
     ocm_view send;       /* bytes to send, as many as the socket takes; valid until its next call */
     size_t read;         /* bytes that it can take now, at most OCM_FRAME_MAX; 0: do not read */
-    int shut;            /* 1, and stays 1: shut down the sending side, all is sent */
+    int shut;            /* 1 until it is to be closed: shut down the sending side, all is sent */
     int close;           /* 1: close it, this connection is over */
     uint64_t until;      /* ms: call ocm_conn_next again then, if nothing happened before */
     int status;          /* of a request that this call has answered; 0: none */
@@ -1497,7 +1501,7 @@ typedef struct ocmi_room {
 } ocmi_room;
 
 typedef struct ocmi_member {
-    ocm_addr addr; /* where it is sent to; datagrams count from that host only */
+    ocm_addr addr; /* where it is sent to; datagrams count from that address only */
     uint8_t token[OCM_TOKEN_LEN];
     uint64_t serial;       /* no other member of this registry ever has it */
     uint64_t sent;         /* the cursor: it has been sent the log up to here */
@@ -1789,7 +1793,7 @@ static int ocmi_spend(uint64_t *spent, uint64_t now, uint32_t rate)
 /* ==== 5. Registry: the log ==================================================================
 
    One ring of entries for all rooms. Adding one gives up the oldest, but never one that somebody
-   who keeps up was not yet sent (seq > done): then the ring is full, and what wanted to be added is
+   who keeps up was not yet sent (seq > done): then the ring is full, and the new entry is
    refused like anything over the rate. */
 
 static ocmi_entry *ocmi_entry_at(const ocm_registry *g, uint32_t unit)
@@ -1995,7 +1999,7 @@ static uint32_t ocmi_origin_of(ocm_registry *g, const ocm_addr *a)
     return slot;
 }
 
-/* The member counts for the origin of that address: that of its join or, later, of its return. */
+/* The member counts towards the origin of that address: of its join or, later, of its return. */
 static void ocmi_origin_add(ocm_registry *g, uint32_t slot, const ocm_addr *at)
 {
     ocmi_member *m = &g->member[slot];
@@ -2157,8 +2161,8 @@ static void ocmi_member_free(ocm_registry *g, uint32_t slot)
 
 enum { OCMI_TOO_LONG = 1, OCMI_NO_TEXT, OCMI_TOO_FAST, OCMI_EMPTY }; /* a member's notice */
 
-/* Spends a unit of a member's rate, and of its origin's: or else a room, and the log of all rooms,
-   would belong to whoever brings the most members. Loopback has no rate of its own. */
+/* Spends a unit of a member's rate, and of its origin's: otherwise a room, and the log of all
+   rooms, would belong to whoever brings the most members. Loopback has no rate of its own. */
 static int ocmi_pay(ocm_registry *g, ocmi_member *m)
 {
     ocmi_origin *origin = &g->origin[m->origin];
@@ -2222,7 +2226,8 @@ static int ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id)
 /* A member of level 1 says how far it has the log: its cursor goes there. If more follows than 64
    entries or 64 KiB, it is sent that many and then paused until its next position. As many entries
    are free as its position has risen by; beyond them each batch costs a unit of its rate, and
-   without that the pause begins sooner. Or else 70 bytes would bring 64 KiB, 50 times a second. */
+   without that the pause begins sooner. Otherwise 70 bytes would bring 64 KiB, 50 times a
+   second. */
 static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
 {
     ocmi_member *m = &g->member[slot];
@@ -2356,8 +2361,8 @@ OCM_API void ocm_registry_stop(ocm_registry *g)
 
    They take turns. Nothing here allocates or copies more than one datagram. */
 
-/* Beside the public reasons: its answer did not get out, so it was never told, and is not told that
-   it is out. */
+/* Besides the public reasons: its answer did not get out, so it was never told, and is not told
+   that it is out. */
 #define OCMI_REASON_BROKEN (OCM_REASON_STOPPING + 1)
 
 /* A reason as programs, its member, and the others read it. */
@@ -2558,7 +2563,7 @@ static int ocmi_due_next(ocm_registry *g, ocm_event *ev)
     uint32_t slot = g->due.head;
     const ocmi_member *m = &g->member[slot];
     if (m->reason && !m->announced && !ocmi_announce(g, slot)) {
-        ocmi_to_end(&g->due, slot); /* a pass makes place: some room is pending */
+        ocmi_to_end(&g->due, slot); /* a pass frees space: some room is pending */
         return 0;
     }
     if (ocmi_send(g, slot, ev)) return 1;
@@ -2765,8 +2770,8 @@ static int ocmi_admits(ocm_registry *g, uint32_t room, const ocm_addr *from)
     return origin->members < l->origin_size && ocmi_spend(&origin->spent, g->now, l->origin_joins);
 }
 
-/* Decides about a well-formed request. c->member is then the member that it has made, or that came
-   back with its token; such a member needs the password only from another host. */
+/* Decides a well-formed request. c->member is then the member that it has made, or that came
+   back with its token; such a member needs the password only from another address. */
 static int ocmi_decide(ocm_conn *c, ocm_registry *g, const ocm_request *q, ocm_io *io)
 {
     int create = q->op == OCM_CREATE, tried = 1;
@@ -3160,7 +3165,7 @@ OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, 
 /* ==== 7. Session: hearing ===================================================================
 
    A datagram is heard when it comes, and read when the program asks what to do. Hearing files its
-   entries in the reorder buffer, each at its seq modulo the buffer's size, moves `have`, and sets
+   entries in the reorder buffer, each at its seq modulo the buffer's size, moves `wanted`, and sets
    the timer. Reading follows with `next`, in the order of seq, and decides what became of a
    message. */
 
