@@ -409,7 +409,8 @@ static void die(int status, const char *format, ...)
 }
 
 /* One line on stderr, with the time and, if not NULL, the address that it is about. Never the text
-   of a message. Lines that are no errors (level 0) are limited by the second: anyone can cause
+   of a message. Names stand between tabs, which no name has, or it could go on with the words of
+   another line. Lines that are no errors (level 0) are limited by the second: anyone can cause
    them by joining and leaving. */
 static void say(const ocm_addr *whom, int level, const char *format, ...)
 {
@@ -427,24 +428,6 @@ static void say(const ocm_addr *whom, int level, const char *format, ...)
     len = strlen(line);
     line[len++] = '\n';
     if ((level > 0 && ++log_lines > LOG_LINES) || !log_write(line, len)) log_lost++;
-}
-
-/* A name in quotes, valid until the call after the next. Those in it get a backslash, or it could
-   go on with the words of another line. */
-static const char *quoted(ocm_view v)
-{
-    static char text[2][2 * OCM_NAME_MAX + 3];
-    static int which;
-    char *p = text[which = !which];
-    size_t i;
-    *p++ = '"';
-    for (i = 0; i < v.len; i++) {
-        if (v.ptr[i] == '"' || v.ptr[i] == '\\') *p++ = '\\';
-        *p++ = (char)v.ptr[i];
-    }
-    *p++ = '"';
-    *p = 0;
-    return text[which];
 }
 
 /* Says once a second what would be too much to say each time. */
@@ -577,8 +560,7 @@ static void deliver(void)
     send_naps = SEND_NAPS;
     for (n = 0; n < DELIVER_MAX && ocm_registry_next(registry, now, &ev); n++) {
         if (ev.reason)
-            say(NULL, 1, "%s is out of %s: %s", quoted(ev.name), quoted(ev.room),
-                why[ev.reason]);
+            say(NULL, 1, "out\t%.*s\t%.*s\t%s", OCM_S(ev.room), OCM_S(ev.name), why[ev.reason]);
         if (gathered.count > 0 && (ev.datagram.len > OCM_BATCH_MAX ||
                                    memcmp(&ev.to, &gathered.event[0].to, sizeof ev.to) != 0))
             send_gathered();
@@ -692,8 +674,8 @@ static void conn_work(connection *c, int readable)
     ocm_conn_next(c->state, registry, now, io);
     if (io->status)
         say(&c->from, io->op != OCM_LIST && io->status < 300 ? 1 : 2,
-            "%s %s as %s: %d", words[io->op >= 1 && io->op <= 3 ? io->op : 0],
-            quoted(io->room), quoted(io->name), io->status);
+            "%s\t%.*s\t%.*s\t%d", words[io->op >= 1 && io->op <= 3 ? io->op : 0],
+            OCM_S(io->room), OCM_S(io->name), io->status);
     if (io->shut) shutdown(c->s, SHUT_WR);
     if (io->close) {
         conn_close(c, "it is over");
