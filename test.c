@@ -797,7 +797,8 @@ static void test_pick(void)
        lena port 7, lena socket 2           likewise; the port is that of its datagrams
        lena entered 5                       the seq in its last answer
        bob opens, bob hangs, bob ends       a connection; it breaks; bob sends nothing more on it
-       bob asks join lobby json {} = 404    a request on the connection that there is
+       bob asks join lobby json = 404       a request on the connection that there is; JSON in
+                                            braces, and any text below JSON, is its whole payload
        bob bytes $05$02                     any bytes on it; <26> is 26 zeros
        bob takes 10                         as many bytes of answers as its socket takes from now on
        bob sees 404 open                    an answer has come by now, with that status (0: none);
@@ -835,7 +836,7 @@ typedef struct reg_person {
     int open, ended;  /* there is a connection; it sends nothing more on it */
     uint8_t *answer;  /* the bytes that came by TCP and that no test looked at */
     size_t len, bite; /* how many; how many more its socket takes */
-    int op, status, answers;
+    int op, status;
     char asked[OCM_NAME_MAX + 1];      /* the room of its last request */
     char logged[2 * OCM_NAME_MAX + 2]; /* room and name of the last answer, as for a log */
     uint64_t seq, log;
@@ -977,7 +978,7 @@ static void reg_connect(reg_person *p)
     ocm_conn_open(p->conn, &p->tcp, reg_now);
     p->open = 1;
     p->len = 0;
-    p->ended = p->status = p->answers = 0;
+    p->ended = p->status = 0;
     p->bite = SIZE_MAX;
 }
 
@@ -994,7 +995,6 @@ static void reg_pump(reg_person *p)
         if (p->io.status) {
             p->op = p->io.op;
             p->status = p->io.status;
-            p->answers++;
             sprintf(p->logged, "%.*s/%.*s", OCM_S(p->io.room), OCM_S(p->io.name));
         }
         n = p->io.send.len < p->bite ? p->io.send.len : p->bite;
@@ -1122,13 +1122,15 @@ static int reg_answered(reg_person *p, int status)
     return p->log > 0 && p->log <= OCM_INTEGER_MAX;
 }
 
-/* STATUS [open|shut|closed]: what has come by now, and how the connection is. */
+/* STATUS [open|shut|closed]: what has come by now, and how the connection is. Or what a list is
+   like. */
 static void reg_sees(reg_person *p, const char *s)
 {
     int status = atoi(s);
     reg_pump(p);
     if (status) CHECK(reg_answered(p, status));
-    else CHECK(p->len == 0);
+    else if (*s != '0') CHECK(reg_read_frame(p, OCM_LIST, OCM_STATE_COMPLETE, "", s) != NULL);
+    CHECK(status || p->len == 0);
     if (strstr(s, "open")) CHECK(p->open && !p->io.shut);
     if (strstr(s, "shut")) CHECK(p->open && p->io.shut);
     if (strstr(s, "closed")) CHECK(!p->open);
@@ -1410,19 +1412,20 @@ static size_t reg_unescape(const reg_person *p, const char *s, uint8_t *out)
     return len;
 }
 
-/* VERB ROOM DIALECT|same|new [MORE] [= STATUS]; "asks" has the payload instead of MORE, and for a
-   list there may be a pattern instead of STATUS. */
+/* [asks] VERB ROOM DIALECT|same|new [MORE] [= STATUS]; for a list there may be a pattern instead of
+   STATUS. */
 static void reg_enter(reg_person *p, const char *verb, char *s)
 {
     static const char *const dialects[] = {"json", "json1", "text", "team_a"};
     static char more[REG_SCRIPT];
-    int asks = *verb == 'a', back = *verb == 'r', op;
-    const char *room, *word = asks ? reg_word(&s) : verb;
+    int asks = strcmp(verb, "asks") == 0, back, op, status, whole;
+    const char *room, *word;
     char *equals = strstr(s, "= "), old[OCM_TOKEN_LEN + 1], logged[2 * OCM_NAME_MAX + 2];
     uint64_t log = p->log;
     size_t i;
-    int status;
-    op = *word == 'c' ? OCM_CREATE : *word == 'l' ? OCM_LIST : *word < 'a' ? atoi(word) : OCM_JOIN;
+    if (asks) verb = reg_word(&s);
+    back = *verb == 'r';
+    op = *verb == 'c' ? OCM_CREATE : *verb == 'l' ? OCM_LIST : *verb < 'a' ? atoi(verb) : OCM_JOIN;
     status = equals ? atoi(equals + 2) : op == OCM_CREATE ? 201 : 200;
     room = reg_word(&s);
     if (strcmp(room, "-") == 0) room = "";
@@ -1435,15 +1438,13 @@ static void reg_enter(reg_person *p, const char *verb, char *s)
     if (back) sprintf(more, "\"token\":\"%s\"%s", p->token, *s ? "," : "");
     reg_unescape(p, s, (uint8_t *)more + strlen(more));
     if (*more && more[strlen(more) - 1] == ' ') more[strlen(more) - 1] = 0;
+    whole = reg_json(p) ? *more == '{' : *more != 0;
     if (!asks) reg_connect(p);
-    reg_ask(p, op, room, asks ? more : reg_payload(p, p->name, more));
-    if (asks && equals && op == OCM_LIST && (equals[2] < '0' || equals[2] > '9'))
-        CHECK(reg_read_frame(p, op, OCM_STATE_COMPLETE, "", equals + 2) != NULL && p->len == 0);
-    else if (asks && equals)
-        reg_sees(p, equals + 2);
+    reg_ask(p, op, room, whole ? more : reg_payload(p, p->name, more));
+    if (asks && equals) reg_sees(p, equals + 2);
     if (asks) return;
     CHECK(p->status == status && reg_answered(p, status));
-    CHECK(p->answers == 1 && p->len == 0);
+    CHECK(p->len == 0);
     sprintf(logged, "%s/%s", status == 400 ? "" : room, status == 400 ? "" : p->name);
     if (!strstr(more, "username")) CHECK(strcmp(p->logged, logged) == 0);
     if (!back || status != 200) return;
@@ -1577,7 +1578,7 @@ static void reg_run(const char *format, ...)
              "sam join lobby team_a\nlena at 4 -> *\n"
 #define ANY "[json|json1|text|team_a]"
 #define KEY " `password`:`key`\n"
-#define GUESS "{`username`:`eve`,`password`:`x`}"
+#define GUESS "`password`:`x`"
 #define SAMPLE_ROUND "a create one text\nb create two json\nc create three text = 503\n" \
     "c join one text\nd join two json = 503\nd join nowhere json1 = 404\nb leaves -> *\n" \
     "d join two team_a = 404\nd join one team_a\ne create two json = 503\nd leaves -> *\n" \
@@ -1600,7 +1601,7 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "bob create lobby " ANY " = 409\nbob create locked " ANY " = 409\n"
      "alice join lobby " ANY " = 409\neve join locked " ANY " = 401\n"
      "system join lobby " ANY " = 400\nbob join new\x7F " ANY " = 400\nbob create - " ANY " = 400\n"
-     "bob asks [9|0|4|255] lobby " ANY " [{`username`:`bob`}|{`username`:`bob`}|bob|bob] = 400\n"
+     "bob asks [9|0|4|255] lobby " ANY " = 400\n"
      "count refused 10\nbob join lobby " ANY "\ncount requests 13\ncount members 3\n"
      "dave create new " ANY "\ncount members 4"},
     {"no room left", {.rooms = 1}, "alice create lobby " ANY "\nbob create new " ANY " = 503"},
@@ -1608,18 +1609,17 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
        place moves when the answer has been sent, and not before. */
     {"undo", {0},
      FOUR "bob opens\nbob takes [0|1|32|33|50|83|84|110|116|117|130|150|170|180|185]\n"
-     "bob asks join lobby json {`username`:`bob`}\ncount members 5\nbob hangs\ncount members 4\n"
+     "bob asks join lobby json\ncount members 5\nbob hangs\ncount members 4\n"
      "drain -> alice +bob 5, alice -bob 6, lena +bob 5, lena -bob 6, tom +bob, tom -bob, "
-     "sam +bob, sam -bob\nbob opens\nbob asks join lobby text bob\nbob hangs\n"
-     "count members 4\ndrain -> *\nbob asks create new text bob\ncount rooms 2\nbob hangs\n"
-     "drain -> *\ncount rooms 1"},
+     "sam +bob, sam -bob\nbob opens\nbob asks join lobby text\nbob hangs\ncount members 4\n"
+     "drain -> *\nbob asks create new text\ncount rooms 2\nbob hangs\ndrain -> *\n"
+     "count rooms 1"},
     {"undo as the room ends", {0},
-     "alice create lobby json\nbob opens\nbob asks join lobby text bob\ncarl join lobby text\n"
+     "alice create lobby json\nbob opens\nbob asks join lobby text\ncarl join lobby text\n"
      "bob hangs\nalice leaves -> alice +bob 2, alice +carl 3, alice out left, bob +carl, "
      "carl out host\ncount rooms 0\nuntil never"},
     {"undo of a return", {0},
-     FOUR "lena tcp 30\nlena opens\nlena takes [0|29|100|230]\n"
-     "lena asks join lobby json1 {`username`:`lena`,`ocm`:1,`token`:`$t`}\n"
+     FOUR "lena tcp 30\nlena opens\nlena takes [0|29|100|230]\nlena asks returns lobby same\n"
      "alice: hi -> lena, tom, sam\nlena ping -> *\nlena hangs\nalice: hi -> lena, tom, sam\n"
      "lena: hi -> alice, lena, tom, sam\ncount members 4\nlena returns lobby same\n"
      "!lena ping ->\nlena host 30\nalice: hi -> lena, tom, sam\ncount members 4"},
@@ -1627,8 +1627,7 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
        else may be in it. With a crowd it does not matter what is sent to addresses of no person. */
     {"an answer too late", {.rooms = 1, .members = 4, .origin_joins = OCM_UNLIMITED},
      "alice create lobby json\ncrowd 1 lobby 0 = 200\n[|lena join lobby json1\nwait 5000\n]"
-     "lena tcp 77\nlena opens\nlena takes 20\n"
-     "lena asks join lobby json1 {`username`:`lena`,`ocm`:1[|,`token`:`$t`]}\n"
+     "lena tcp 77\nlena opens\nlena takes 20\nlena asks [join lobby json1|returns lobby same]\n"
      "wait [9999|4999]\nalice ping -> *\ncount members 3\nwait 1\n"
      "[pull 1|pull 1|drain -> *\ntom join lobby json|drain -> *\ntom join lobby json]\n"
      "lena takes 9999\nlena [hangs|hangs|hangs|hangs|bytes|bytes|bytes|bytes]\n"
@@ -1637,16 +1636,15 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "lena join lobby json1\ncount members [3|3|4|4]"},
     /* 5 minutes before and between requests, 10 s from the first byte of one */
     {"silence", {0},
-     "bob opens\nbob due 300000\nwait 299999\nbob sees 0 open\n"
-     "bob asks join lobby json {`username`:`bob`} = 404\nbob due 300000\nwait 299999\n"
-     "bob sees 0 open\nwait 1\nbob sees 0 closed\n"
+     "bob opens\nbob due 300000\nwait 299999\nbob sees 0 open\nbob asks join lobby json = 404\n"
+     "bob due 300000\nwait 299999\nbob sees 0 open\nwait 1\nbob sees 0 closed\n"
      "bob opens\nwait 5000\nbob bytes $05\nbob due 10000\nwait 9000\nbob bytes $02\nbob due 1000\n"
      "wait 999\nbob sees 0 open\nwait 1\nbob sees 0 closed\n"
      "bob bytes $05$09$00<28>$02lobby{}$05\nbob sees 400\nbob due 10000"}, /* the next has begun */
     /* Refused from the header alone, in the dialect that the first payload byte decides; then the
        server shuts its side, discards what still comes, and closes after a second. */
     {"too large", {0},
-     "bob asks join lobby [json|text|team_a|team_a] [{`username`:`bob`}|bob|bob|bob] = 404\n"
+     "bob asks join lobby [json|text|team_a|team_a] = 404\n"
      "bob bytes $05$02$0[0|0|1|1]<26>$00$10$01lobb\nbob bytes y\nbob sees 0 open\n"
      "bob bytes [{|a|a|{]\nbob sees 413 shut\nbob bytes x{5000}\nbob bytes x{5000}\nwait 999\n"
      "bob sees 0 shut\nwait 1\nbob sees 0 closed\n"},
@@ -1658,9 +1656,9 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "$05$01$00<28>$12other{`username`:`bob`}\nbob sees 400\nbob sees 201 open\n"
      "count requests 2\ncount rooms 1\ncount members 1"},
     {"half close", {0}, /* the client still gets its answers */
-     "tom asks join lobby json {`username`:`tom`} = 404\ntom ends\ntom sees 0 closed\n"
-     "tom asks join lobby text tom\ntom asks create lobby text tom\ntom ends\ntom sees 404\n"
-     "tom sees 201 closed\ncount members 1\nbob bytes $05\nbob ends\nbob sees 0 closed"},
+     "tom asks join lobby json = 404\ntom ends\ntom sees 0 closed\ntom asks join lobby text\n"
+     "tom asks create lobby text\ntom ends\ntom sees 404\ntom sees 201 closed\ncount members 1\n"
+     "bob bytes $05\nbob ends\nbob sees 0 closed"},
     {"an answer that nobody takes", {0},
      FOUR "bob opens\nwait 10000\nbob takes 0\nbob bytes $05\nwait 5000\n"
      "bob bytes $02$00<28>$12lobby{`username`:`bob`}\ncount members 5\nbob due 10000\n"
@@ -1691,13 +1689,13 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
     {"guessing", {0},
      "alice create locked json" KEY "carol create open json\neve host 9\neva host 9\nbob host 9\n"
      "eve asks join locked json " GUESS " = 401\nwait 10\n"
-     "bob asks join locked json {`username`:`bob`,`password`:`key`} = 0\n"
+     "bob asks join locked json `password`:`key` = 0\n"
      "eva asks join locked json " GUESS " = 0\neve asks list locked json " GUESS " = 0\n"
      "bob due 990\nwait 989\nbob sees 0\nwait 1\neve sees 0\neva sees 0\nbob sees 200\n"
      "wait 999\neva sees 0\nwait 1\neve sees 0\neva sees 401\nwait 999\neve sees 0\nwait 1\n"
      "eve sees 200\n" /* an empty list, and a guess like another */
      "eve asks create locked json " GUESS " = 409\neve asks list locked json {} = 200\n"
-     "eve asks join open json {`username`:`eve`} = 200\n" /* another room */
+     "eve asks join open json = 200\n" /* another room */
      "dave join locked json" KEY                          /* another origin */
      "eva asks join locked json " GUESS " = 0\neva due 1000\nwait 1000\neva sees 401\n"
      "wait 60000\neva asks join locked json " GUESS " = 401"},
@@ -1718,7 +1716,7 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "alice create locked json" KEY "lena host 9\nlena join locked json1" KEY "eve host 9\n"
      "eve asks join locked json " GUESS " = 401\nlena returns locked same\neve host 8\n"
      "eve asks join locked json " GUESS " = 401\nlena host 8\n"
-     "lena asks join locked json1 {`username`:`lena`,`ocm`:1,`token`:`$t`} = 0"},
+     "lena asks join locked json1 `token`:`$t` = 0"},
     {"many guess", {0}, /* a fixed table; the entry goes whose minute ends first */
      "alice create locked json" KEY "257 times crowd 1 locked # = 401 & wait 1\n"
      "eve host 1255\neve asks join locked json " GUESS " = 0\n"
