@@ -1782,13 +1782,12 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "alice out stopping, lena out stopping, tom out stopping, sam out stopping, "
      "olaf out stopping\ncount rooms 0\ncount members 0\ncount repeats 1"},
     {"idle", {.idle = 20},
-     "tom create lobby text\nlena join lobby json1\nsam join lobby team_a\n"
-     "lena at 3 -> *\nwait 1000\ntom ping\nsam ping ->\nwait 8000\nlena ping -> *\nuntil 12000\n"
-     "wait 11999 ->\nuntil 1\nsam ping\nwait 1 -> tom out timeout, lena out host, sam out host\n"
+     "tom create lobby text\nlena join lobby json1\nsam join lobby team_a\nbob join lobby text\n"
+     "lena at 4 -> *\nwait 1000\ntom ping\nsam ping ->\nwait 8000\nlena ping -> *\nuntil 11000\n"
+     "wait 10999 ->\nuntil 1\nwait 1 -> bob out timeout, tom -bob, lena -bob 5, sam -bob\n"
+     "lena ping\nwait 999 -> *\nuntil 1\nsam ping\n"
+     "wait 1 -> tom out timeout, lena out host, sam out host\n"
      "count members 0\nuntil never"},
-    {"idle, not the host", {.idle = 20},
-     "tom create lobby text\nsam join lobby team_a\nwait 15000\ntom ping -> *\n"
-     "wait 5000 -> sam out timeout, tom -sam\nwait 15000 -> tom out timeout"},
     {"a return is a sign of life", {.idle = 20},
      "alice create lobby json\nlena join lobby json1\nlena at 2 -> *\nwait 15000\nalice ping\n"
      "lena returns lobby same\nwait 15000\nalice ping -> *\nwait 4999\ndrain -> *\n"
