@@ -1583,8 +1583,6 @@ static void reg_run(const char *format, ...)
 #define LISTED_AS "`,`size`:1,`password_required`:false}^"
 #define BAD(ms) "wait " #ms "\nfail tom\nalice: x -> *\n"
 #define GOOD(ms) "wait " #ms "\nfail nobody\nalice: x -> *\n"
-#define MUCH(who, hears, n) who ": " #n "x{2999} -> " hears \
-    "\n[18|19|20|21] times elise: " #n "x{2999} ->\n"
 
 /* A limit of zero is small, or the default. */
 static const struct { const char *name; ocm_limits limits; const char *script; } scripts[] = {
@@ -1607,10 +1605,6 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "sam +bob, sam -bob\nbob opens\nbob asks join lobby text\nbob hangs\ncount members 4\n"
      "drain -> *\nbob asks create new text\ncount rooms 2\nbob hangs\ndrain -> *\n"
      "count rooms 1"},
-    {"undo as the room ends", {0},
-     "alice create lobby json\nbob opens\nbob asks join lobby text\ncarl join lobby text\n"
-     "bob hangs\nalice leaves -> alice +bob 2, alice +carl 3, alice out left, bob +carl, "
-     "carl out host\ncount rooms 0\nuntil never"},
     {"undo of a return", {0},
      FOUR "lena tcp 30\nlena opens\nlena takes [0|29|100|230]\nlena asks returns lobby same\n"
      "alice: hi -> lena, tom, sam\nlena ping -> *\nlena hangs\nalice: hi -> lena, tom, sam\n"
@@ -1836,9 +1830,6 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
     {"refused, and the next one is not", {0},
      FOUR "lena raw {`message`:`\\u0001`,`id`:1}^{`message`:`x`,`id`:2} -> lena 'lena: x' 5/2, "
      "lena refused 1, lena status 5 1 2, alice **, tom **, sam **"},
-    {"who leaves is told nothing else", {0},
-     FOUR "sam: \x01\nlena raw {`message`:7}\nlena ping\nsam leaves\n"
-     "lena leaves -> sam out left, lena out left, alice **, tom **"},
     {"rate", {.rate = 10}, /* bursts of twice the rate; told once a second; a ping costs as much */
      FOUR "wait 5000\n50 times tom: x\ncount messages 20\n5 times tom: x\nsam: x\n"
      "count messages 21\nwait 99 -> *\ntom: x\ncount messages 21\nwait 1\n5 times tom: x\n"
@@ -1942,9 +1933,6 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "alice create lobby json1\nbob join lobby text -> *\nalice 1: x\nalice 2: y\nalice 3: z\n"
      "bob leaves\npull [0|1|2|3|4]\neve join lobby json `username`:`bob`\ndrain -> *\n"
      "alice ping -> alice status 7 1 3"},
-    {"an end that waits, and nothing else is to be sent", {.rate = 1000},
-     "alice create lobby text\nbob join lobby text -> *\nbob leaves\n64 times alice: hi\n"
-     "drain -> bob out left, alice -bob"},
     {"an end that waits", {.rate = 1000},
      "alice create lobby json\nbob join lobby json\nlena join lobby json1\nlena at 3 -> *\n"
      "64 times alice: hi\nlena ping\nlena leaves\neve create other json\n"
@@ -1953,13 +1941,6 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "drain -> alice -lena 68, bob **, lena 'alice: hi' 4..67, lena out left, eve +carol 2, "
      "eve -carol 3, eve +carol 4, carol out left\n"
      "lena join lobby json1 -> *"},
-    {"a name whose end was told", {0},
-     "eve create other json\nola join other text -> *\ncarol join other text -> *\nola leaves\n"
-     "carol leaves\npull 1\nola join other text\ncarol join other text -> *"},
-    {"whoever is due is not behind all rooms", {.members = 6},
-     "alice create lobby json\nbob join lobby json\nolaf create other json\nola join other json\n"
-     "eve create third json\ntom join third json -> *\nalice: w -> *\nalice: x\nolaf: y\n"
-     "tom leaves\npull 1\nzoe join third json -> *"},
     {"an end behind one that waits", {.members = 5, .rate = 1000},
      "alice create lobby json\nbob join lobby json\nlena join lobby json\neve create other json\n"
      "ola join other json -> *\n64 times alice: hi\nlena leaves\nola leaves\npull 40\n"
@@ -1983,9 +1964,6 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "eve raw {`message`:`x`,`id`:1}^{`message`:`y`,`id`:2}^" POSITION "7} -> "
      "eve 'eve: x' 8/1, eve 'eve: y' 9/2, eve status 9 1 2, tom 'eve: x', tom 'eve: y', "
      "lena 'eve: x' 8/1, lena 'eve: y' 9/2, anna 'eve: x' 8/1, anna 'eve: y' 9/2"},
-    {"a paused member that leaves", {.rate = OCM_UNLIMITED}, /* it gets no more than before */
-     FOUR "100 times tom: hi -> *\nlena at 4 -> lena 'tom: hi' 5..68, lena status 104 1 0\n"
-     "lena leaves -> lena out left, alice -lena, tom -lena, sam -lena"},
     {"what is asked for again costs", {.rate = 10}, /* here each entry needs a batch of its own */
      FOUR "20 times tom: w{1000} -> *\n"
      "lena at 4 -> lena 'tom: w{1000}' 5..24, lena status 24 1 0\n"
@@ -1993,12 +1971,6 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "lena at 4 -> lena 'tom: w{1000}' 5..6, lena status 24 1 0\nlena at 4 ->\nwait 100\n"
      "lena at 6 -> lena 'tom: w{1000}' 7..10, lena status 24 1 0\nwait 100\n"
      "lena at 10 -> lena 'tom: w{1000}' 11..16, lena status 24 1 0"},
-    {"one entry is sent in any case", {.rate = 10},
-     FOUR "tom: w{3000} -> *\n18 times lena ping -> *\n"
-     "lena at 4 -> lena 'tom: w{3000}' 5, lena status 5 1 0"},
-    {"forward", {0}, /* over what was not sent yet */
-     "tom create lobby text\nlena join lobby json1\ntom: a\ntom: b\ntom: c\n"
-     "lena at 4 -> tom +lena, lena 'tom: c' 5, lena status 5 1 0"},
     {"no position", {0},
      "alice create lobby json\nlena join lobby json1 -> *\n"
      "lena raw [{`sender`:`system`,`operation`:6}|{`sender`:`system`,`operation`:5,`seq`:0}|"
@@ -2027,10 +1999,6 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "lena 'lena: b' 10/5, lena status 10 1 5, alice 'lena: b' 10, tom 'lena: b', sam 'lena: b'\n"
      "lena raw {`message`:`x`,`id`:0} -> *\n"
      "lena raw {`sender`:`system`,`operation`:2} -> lena out left, alice *, tom *, sam *"},
-    {"a notice and a status that do not fit", {0},
-     "alice create lobby json\nlena join lobby json1 -> *\nalice: w{3960} -> lena 3\n"
-     "lena raw " POSITION "2}^{`message`:`\\u0001`,`id`:1} -> lena 'alice: w{3960}' 3, "
-     "lena refused 1, lena status 3 1 1"},
     /* When nothing was added for 3 s, members that did not say that they have the newest entry get
        a status, ten times at most. */
     {"probe", {0},
@@ -2085,19 +2053,10 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "lena at 2 -> *\n50 times alice: hi\npull [0|0|1|1|31|31|32|32|33|33|100|100|700|700]\n"
      "[bob: hi|lena ping]\npull 65\n[bob: hi|lena ping]\npull 65\nfail lena\n"
      "drain -> [lena 'bob: hi' 3..4|lena status 2 1 0, lena status 2 1 0], *"},
-    {"a message among many statuses", {.members = 200},
-     "somebody join nowhere json1 = 404\nalice create big json\nbob create small json\n"
-     "lena join small json\ncrowd 100 big 0 = 200\ndrain -> *\nwait 3000\npull 1\n"
-     "bob: hi\npull 65\nfail lena\ndrain -> lena 'bob: hi' 3, *"},
     {"turns", {0}, /* 32, 32, and the next */
      "alice create big json\nbob join big json\ncarl create small json\ndora join small json -> *\n"
      "40 times alice: x\n40 times carl: y\npull 64\nfail bob\npull 1\nfail nobody\n"
      "drain -> bob 'alice: x' 3..34, bob 'alice: x' 36..42, dora **"},
-    {"a turn of 32, and nothing else is to be sent", {0},
-     "alice create lobby json\ncrowd 31 lobby 0 = 200\nalice leaves -> alice out left\n"
-     "count members 0"},
-    {"the room closes in the middle of a pass", {.rooms = 1},
-     FOUR "lena 1: hi\npull 2\nalice leaves -> *\nbob create again json"},
     {"by default", {0},
      FOUR "150 times tom: x -> *\ncount messages 100"},
     {"coming back", {0},
@@ -2120,17 +2079,9 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "bob returns locked same `password`:`key` -> *\nbob ping -> *\n"
      "alice join locked json `password`:`key` = 409\ncarl join locked json1 `token`:`abc` = 401\n"
      "bob join locked json1 `token`:`00000000000000000000000000000000` = 401\ncount members 2"},
-    /* The words of an entry are kept for the next text member; the memory of the entry is used
-       again, by one of the same room, or of another. */
-    {"words kept", {.rate = 1000},
-     "alice create lobby json\ntom join lobby text -> *\nelise create other json\n"
-     "danny create third json\nted join third text -> *\n" MUCH("alice", "tom", 0)
-     MUCH("danny", "ted", 1) MUCH("alice", "tom", 2) MUCH("danny", "ted", 3)},
-    /* The log keeps the entries of rooms apart, of many at once, and of many after one another. */
+    /* The log keeps the entries of rooms apart. */
     {"entries apart", {.rooms = 30},
      "22 times m# create m# json1\n22 times m# at 0 -> m# +m# 1, m# status 1 1 0"},
-    {"rooms one after another", {.rooms = 1, .origin_joins = OCM_UNLIMITED, .rate = OCM_UNLIMITED},
-     "600 times m create # json1 & m at 0 -> m +m 1, m status 1 1 0 & m leaves -> *"},
 };
 
 /* Script i with the k-th of each list; how many the longest of these has. */
