@@ -373,7 +373,6 @@ static struct {
     size_t len, at;                /* at: the cursor */
     char said[LINE_MAX_LEN + INPUT_MAX]; /* lines to say, or answers */
     size_t said_len;
-    unsigned long said_lines;
     const char *question;          /* that is being answered, or NULL */
     int hidden;                    /* its answer is not to be seen */
     char row[LINE_MAX_LEN + 512];  /* what is drawn of all that */
@@ -517,11 +516,12 @@ static void line_wipe(void)
 /* In the room: its name, and what is unusual. */
 static void line_prompt(char *prompt)
 {
-    unsigned long waiting = (unsigned long)ocm_session_pending(&session) + term.said_lines;
+    unsigned long waiting = (unsigned long)ocm_session_pending(&session) +
+                            lines_in(term.said, term.said_len);
     unsigned long lines = lines_in(term.line, term.len);
     prompt += sprintf(prompt, "%s", term.question ? term.question : opt.room);
     if (term.question) return;
-    if (term.said_lines > 0 || (waiting > 0 && clock_ms() - net.said_at >= PENDING_MS))
+    if (term.said_len > 0 || (waiting > 0 && clock_ms() - net.said_at >= PENDING_MS))
         prompt += sprintf(prompt, " (%lu waiting)", waiting);
     if (lines > 1) prompt += sprintf(prompt, " (%lu lines)", lines);
     strcpy(prompt, stage == LEAVING ? " (leaving)> " : "> ");
@@ -706,12 +706,10 @@ static void line_erase(size_t from, size_t to, int kill)
 /* The line is to be said, or is the answer. */
 static void line_enter(void)
 {
-    size_t from = term.said_len;
-    if (term.len >= sizeof term.said - from) return;
-    memcpy(term.said + from, term.line, term.len);
+    if (term.len >= sizeof term.said - term.said_len) return;
+    memcpy(term.said + term.said_len, term.line, term.len);
     term.said_len += term.len;
     term.said[term.said_len++] = '\n';
-    term.said_lines += lines_in(term.said + from, term.said_len - from);
     term.line[term.len] = 0;
     if (term.screen && !term.question && term.len > 0 && term.len < HISTORY_BYTES &&
         strcmp(term.history[1], term.line) != 0) {
@@ -876,7 +874,6 @@ static int line_take(char *line)
     size_t len = stop ? (size_t)(stop - term.said) : 0;
     if (!stop) return -1;
     memcpy(line, term.said, len);
-    term.said_lines--;
     term.said_len -= len + 1;
     memmove(term.said, stop + 1, term.said_len);
     if (len > 0 && line[len - 1] == '\r') len--;
@@ -1431,7 +1428,7 @@ static void ended(const ocm_action *a)
         [OCM_END_FULL] = "the server or the room is full, or your address joins too often; try "
                          "again later",
         [OCM_END_REFUSED] = "the server refused room \"%s\" for \"%s\" (%d)"};
-    unsigned long lost = (unsigned long)a->count + term.said_lines;
+    unsigned long lost = (unsigned long)a->count + lines_in(term.said, term.said_len);
     char *mend = refused_value(a->end), words[100];
     int before = stage;
     stage = OUTSIDE;
@@ -1451,7 +1448,7 @@ static void ended(const ocm_action *a)
         warn(words, opt.room, opt.name, a->status);
     }
     if (a->end == OCM_END_REFUSED && a->text.len) inform(a->text, "it says");
-    term.said_len = term.said_lines = 0; /* what was typed before a question is no answer */
+    term.said_len = 0; /* what was typed before a question is no answer */
     if (mend) {
         net.status = 1; /* if there is no answer */
         if (mend == opt.password) opt.ask_password = 1;
