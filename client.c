@@ -422,7 +422,8 @@ static struct {
 
 static struct {
     char room[LINE_MAX_LEN + 1], name[LINE_MAX_LEN + 1], password[LINE_MAX_LEN + 1];
-    int want, text, list, ask_password;
+    int want, text, list;
+    const char *ask; /* which of these is asked for, though it may be given: by -p, or refused */
 } opt;
 
 static ocm_session session;
@@ -1344,9 +1345,9 @@ static int fits(int room, const char *s)
 
 /* Asks for opt.name or opt.room as long as it is not valid, and once if the server refused it; what
    it holds can be edited. An empty answer means the user's name on this machine. */
-static void ask_for(char *value, int refused)
+static void ask_for(char *value)
 {
-    int room = value == opt.room;
+    int room = value == opt.room, refused = value == opt.ask;
     const char *user = environment("USER"), *word = room ? "room" : "name";
     char question[64];
     if (!user) user = environment("USERNAME"); /* on Windows */
@@ -1371,8 +1372,8 @@ static void find_password(void)
 {
     static char again[LINE_MAX_LEN + 1];
     const char *given = opt.text && !opt.list ? NULL : environment("OCM_PASSWORD");
-    int new_one = opt.want == OCM_CREATE, asks = opt.ask_password;
-    opt.ask_password = 0;
+    int new_one = opt.want == OCM_CREATE, asks = opt.ask == opt.password;
+    opt.ask = NULL;
     if (given && *given && !*opt.password) {
         set(opt.password, given);
         return;
@@ -1394,8 +1395,8 @@ static void find_password(void)
 /* Asks for what is not given, and begins a session. */
 static void enter(void)
 {
-    ask_for(opt.name, 0);
-    ask_for(opt.room, 0);
+    ask_for(opt.name);
+    ask_for(opt.room);
     find_password();
     net.home = place_of(opt.room);
     if (ocm_session_open(&session, opt.want, ocm_text(opt.room), ocm_text(opt.name),
@@ -1405,32 +1406,29 @@ static void enter(void)
 
 /* ---- Loop ---- */
 
-/* What the server refused, if whoever sits at a terminal may mend it; or NULL. */
-static char *refused_value(int end)
-{
-    if (!term.keyboard || stage != OUTSIDE) return NULL;
-    if (end == OCM_END_NAME_TAKEN) return opt.name;
-    if (end == OCM_END_NO_ROOM || end == OCM_END_ROOM_EXISTS) return opt.room;
-    return end == OCM_END_PASSWORD && term.screen && !opt.text ? opt.password : NULL;
-}
-
 /* The session is over: says why, and what may not have arrived. */
 static void ended(const ocm_action *a)
 {
-    static const char *const why[] = { /* the room, the name; and a hint if nobody is asked again */
-        [OCM_END_UNCONFIRMED] = "the server did not confirm that you left",
-        [OCM_END_HOST] = "the host left, and the room is closed",
-        [OCM_END_REMOVED] = "you have been removed from the room",
-        [OCM_END_NO_ROOM] = "room \"%s\" does not exist (-c creates it)",
-        [OCM_END_ROOM_EXISTS] = "room \"%s\" exists already (-j joins it)",
-        [OCM_END_NAME_TAKEN] = "in room \"%s\" the name \"%s\" is taken (-n gives another)",
-        [OCM_END_PASSWORD] = "room \"%s\" has a password (-p asks for it)",
-        [OCM_END_FULL] = "the server or the room is full, or your address joins too often; try "
-                         "again later",
-        [OCM_END_REFUSED] = "the server refused room \"%s\" for \"%s\" (%d)"};
+    static const struct {
+        const char *words; /* of the room, the name; and a hint if nobody is asked again */
+        const char *mend;  /* what whoever sits at a terminal is asked for again */
+    } why[] = {
+        [OCM_END_UNCONFIRMED] = {"the server did not confirm that you left", NULL},
+        [OCM_END_HOST] = {"the host left, and the room is closed", NULL},
+        [OCM_END_REMOVED] = {"you have been removed from the room", NULL},
+        [OCM_END_NO_ROOM] = {"room \"%s\" does not exist (-c creates it)", opt.room},
+        [OCM_END_ROOM_EXISTS] = {"room \"%s\" exists already (-j joins it)", opt.room},
+        [OCM_END_NAME_TAKEN] = {"in room \"%s\" the name \"%s\" is taken (-n gives another)",
+                                opt.name},
+        [OCM_END_PASSWORD] = {"room \"%s\" has a password (-p asks for it)", opt.password},
+        [OCM_END_FULL] = {"the server or the room is full, or your address joins too often; try "
+                          "again later", NULL},
+        [OCM_END_REFUSED] = {"the server refused room \"%s\" for \"%s\" (%d)", NULL}};
     unsigned long lost = (unsigned long)a->count + lines_in(term.said, term.said_len);
-    char *mend = refused_value(a->end), words[100];
+    const char *mend = term.keyboard && stage == OUTSIDE ? why[a->end].mend : NULL;
+    char words[100];
     int before = stage;
+    if (mend == opt.password && (!term.screen || opt.text)) mend = NULL;
     stage = OUTSIDE;
     if (a->end == OCM_END_NO_SERVER)
         no_server(net.home, net.tcp.error);
@@ -1443,16 +1441,16 @@ static void ended(const ocm_action *a)
         warn("wrong password for room \"%s\"", opt.room);
     else if ((a->end == OCM_END_HOST || a->end == OCM_END_REMOVED) && a->text.len)
         show_line(a);
-    else if (why[a->end]) {
-        snprintf(words, mend ? strcspn(why[a->end], "(") : sizeof words, "%s", why[a->end]);
+    else if (why[a->end].words) {
+        snprintf(words, mend ? strcspn(why[a->end].words, "(") : sizeof words, "%s",
+                 why[a->end].words);
         warn(words, opt.room, opt.name, a->status);
     }
     if (a->end == OCM_END_REFUSED && a->text.len) inform(a->text, "it says");
     term.said_len = 0; /* what was typed before a question is no answer */
     if (mend) {
         net.status = 1; /* if there is no answer */
-        if (mend == opt.password) opt.ask_password = 1;
-        else ask_for(mend, 1);
+        opt.ask = mend;
         enter();
         return;
     }
@@ -1643,7 +1641,7 @@ static void read_options(int argc, char **argv)
         case 'h': fputs(usage, stdout); finish(0); break;
         case 'V': printf("client %s\n", OCM_VERSION); finish(0); break;
         case 'l': opt.list = 1; break;
-        case 'p': opt.ask_password = 1; break;
+        case 'p': opt.ask = opt.password; break;
         case 't': opt.text = 1; break;
         case 's': add_place(arg); break;
         case 'n': set(opt.name, arg); break;
@@ -1674,11 +1672,11 @@ int main(int argc, char **argv)
     if (!terminal || !*terminal) terminal = USUAL_TERM;
     term.screen = term.keyboard && is_terminal(stdout) && strcmp(terminal, "dumb") != 0;
     term.colour = term.screen && !(no_color && *no_color);
-    if (opt.text && opt.ask_password && !opt.list)
+    if (opt.text && opt.ask && !opt.list)
         die("the plain text dialect has no passwords; leave out -p or -t");
     if (opt.list) {
         if (opt.want != OCM_JOIN_OR_CREATE) die("-l only lists; leave out -c and -j");
-        if (*opt.room) ask_for(opt.room, 0);
+        if (*opt.room) ask_for(opt.room);
         find_password();
         if (strlen(opt.password) > OCM_NAME_MAX)
             die("the password is too long: it has at most %d bytes", OCM_NAME_MAX);
