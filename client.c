@@ -1192,19 +1192,18 @@ static void talk_connected(uint64_t now)
     socklen len = sizeof local;
     ocm_addr mine = addr_local(net.tcp.socket), old = addr_local(net.udp);
     uint16_t port = htons((uint16_t)atoi(net.home->udp)); /* IPv6 has it where IPv4 has it */
-    int bound = stage != OUTSIDE && memcmp(old.ip, mine.ip, 16) == 0;
     net.to_len = sizeof net.to;
     getpeername(net.tcp.socket, (struct sockaddr *)&net.to, &net.to_len);
     memcpy((uint8_t *)&net.to + offsetof(struct sockaddr_in, sin_port), &port, sizeof port);
-    if (!bound) {
+    if (stage == OUTSIDE || memcmp(old.ip, mine.ip, 16) != 0) {
         socket_close(net.udp); /* if there is none, that does no harm */
         net.udp = socket(net.to.ss_family, SOCK_DGRAM, 0);
-        bound = socket_fits(net.udp) && socket_nonblocking(net.udp) &&
-                getsockname(net.tcp.socket, (struct sockaddr *)&local, &len) == 0 &&
-                bind(net.udp, (struct sockaddr *)&local, len) == 0;
+        if (socket_fits(net.udp) && socket_nonblocking(net.udp) &&
+            getsockname(net.tcp.socket, (struct sockaddr *)&local, &len) == 0)
+            bind(net.udp, (struct sockaddr *)&local, len);
     }
     mine = addr_local(net.udp);
-    if (bound && mine.port > 0) {
+    if (mine.port > 0) { /* it is bound */
         ocm_session_connected(&session, ocm_text(addr_ip(&mine)), mine.port, now);
     } else {
         socket_close(net.udp);
