@@ -2754,8 +2754,20 @@ static int ocmi_password_try(ocm_conn *c, ocm_registry *g, const ocmi_room *r, o
     return 0;
 }
 
+/* Whether an origin has a place for one more member, which is a host or not: it has as large a share
+   of the rooms as of the members. A member that comes back to one that has none stays counted where
+   it was: or else two addresses could pass all places from one to the other. */
+static int ocmi_origin_fits(ocm_registry *g, const ocm_addr *at, int host)
+{
+    const ocmi_origin *o = &g->origin[ocmi_origin_of(g, at)];
+    const ocm_limits *l = &g->limits;
+    if (ocmi_is_loopback(at->ip)) return 1;
+    if (host && (uint64_t)o->rooms * l->members >= (uint64_t)l->rooms * l->origin_size) return 0;
+    return o->members < l->origin_size;
+}
+
 /* Whether there is a place for a new member: in the log, in its room, in all, for its origin. Room
-   0 is to be made: an origin has as large a share of the rooms as of the members. */
+   0 is to be made. */
 static int ocmi_admits(ocm_registry *g, uint32_t room, const ocm_addr *from)
 {
     ocmi_origin *origin = &g->origin[ocmi_origin_of(g, from)];
@@ -2765,9 +2777,7 @@ static int ocmi_admits(ocm_registry *g, uint32_t room, const ocm_addr *from)
     if (g->room[room].size >= l->room_size) return 0;
     if (!ocmi_log_ready(g, &g->room[room])) return 0;
     if (ocmi_is_loopback(from->ip)) return 1;
-    if (!room && (uint64_t)origin->rooms * l->members >= (uint64_t)l->rooms * l->origin_size)
-        return 0;
-    return origin->members < l->origin_size && ocmi_spend(&origin->spent, g->now, l->origin_joins);
+    return ocmi_origin_fits(g, from, !room) && ocmi_spend(&origin->spent, g->now, l->origin_joins);
 }
 
 /* Decides a well-formed request. c->member is then the member that it has made, or that came
@@ -2914,8 +2924,10 @@ static void ocmi_conn_answered(ocm_conn *c, ocm_registry *g)
     if (served && m->serial == c->serial && !m->reason) {
         if (c->kept) {
             m->addr = c->at;
-            ocmi_origin_remove(g, c->member);
-            ocmi_origin_add(g, c->member, &c->at);
+            if (ocmi_origin_fits(g, &c->at, g->room[m->room].host == c->member)) {
+                ocmi_origin_remove(g, c->member);
+                ocmi_origin_add(g, c->member, &c->at);
+            }
         }
         m->failures = 0;
         ocmi_alive(g, c->member, m->heard);
