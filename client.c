@@ -657,6 +657,8 @@ static void show_line(const ocm_action *a)
     else if (a->own) fputs(DIM, stdout);
     else if (term.colour) printf("\033[%s3%um", hash / 6 % 2 ? "1;" : "", 1 + hash % 6);
     if (message) {
+        if (a->name.len >= 2 && memcmp(a->name.ptr, "* ", 2) == 0)
+            fputs("\\", stdout); /* or its words would pass for what happened */
         put_safe(stdout, a->name);
         printf("%s: ", PLAIN);
     }
