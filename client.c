@@ -738,7 +738,7 @@ static void history_recall(size_t back)
 static void name_heard(ocm_view name)
 {
     size_t i = 0;
-    if (!name.len || name.len > OCM_NAME_MAX || ocm_view_equal(name, ocm_text(opt.name))) return;
+    if (!ocm_room_valid(name) || ocm_view_equal(name, ocm_text(opt.name))) return;
     while (i < HEARD_MAX - 1 && !ocm_view_equal(ocm_text(term.names[i]), name)) i++;
     memmove(term.names[1], term.names[0], i * sizeof term.names[0]);
     sprintf(term.names[0], "%.*s", OCM_S(name));
