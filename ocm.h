@@ -2899,7 +2899,10 @@ static void ocmi_conn_request(ocm_conn *c, ocm_registry *g, ocm_io *io)
         c->at = c->from;
         if (q.port) c->at.port = (uint16_t)q.port;
         decision = ocmi_decide(c, g, &q, io);
-        if (decision == OCMI_NOT_YET) return;
+        if (decision == OCMI_NOT_YET) { /* who sends no more may be gone: it must not join later */
+            if (c->half_closed) c->phase = OCMI_CLOSED;
+            return;
+        }
         io->room = q.room;
         if (q.op != OCM_LIST) { /* the name may be in scratch */
             ocmi_name_set(&c->name, q.name);
