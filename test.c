@@ -4720,36 +4720,18 @@ static int run_ready(int fd)
     return poll(&p, 1, 0) > 0;
 }
 
-/* "peer" is a server of other people, "peer TCP:UDP" a client of theirs. It knows no dialect: the
-   script has each of its words, and is told what comes, a line each:
+/* "peer" is a server of other people, "peer TCP:UDP" the connection of a client of theirs. It knows
+   no dialect: the script has each of its words, and is told what comes, a line each:
        2 0 lobby|alice        a frame: op, state, room, payload
-       @lobby $|hi            a datagram: room, token, payload; of two zero bytes: "@ |hi"
+       @lobby t0|hi           a datagram: room, token, payload; of two zero bytes: "@ |hi"
        hi                     a datagram that is none of these
        end, reset             of the connection
-   and what it is to send is written in the same way. $ is the token of the last success. "end"
-   shuts its side of the connection, "reset" will break it when the next frame comes. */
+   and what it is to send is written in the same way. "end" shuts its side of the connection,
+   "reset" will break it when the next frame comes. */
 static struct {
     int tcp, listener, in, out, breaks; /* in, out: datagrams come there, and leave from there */
     unsigned port;                      /* to which they go */
-    char token[OCM_TOKEN_MAX + 1];
-} peer = {-1, -1, -1, -1, 0, 0, "$"};
-
-/* A client takes datagrams at the port of its connection. A server sends them from a port at which
-   it takes none, as team D's does. */
-static void run_peer_open(char **words)
-{
-    unsigned tcp;
-    if (words[1] && sscanf(words[1], "%u:%u", &tcp, &peer.port) == 2) {
-        do peer.tcp = run_connect(tcp); /* somebody may have that port */
-        while ((peer.out = peer.in = run_bind(SOCK_DGRAM, run_port_of(peer.tcp))) < 0);
-        return;
-    }
-    peer.listener = run_bind(SOCK_STREAM, 0);
-    peer.in = run_bind(SOCK_DGRAM, 0);
-    peer.out = run_bind(SOCK_DGRAM, 0);
-    listen(peer.listener, 8);
-    printf("listening on 127.0.0.1/%u:%u\n", run_port_of(peer.listener), run_port_of(peer.in));
-}
+} peer = {-1, -1, -1, -1, 0, 0};
 
 static void run_peer_hear(void)
 {
@@ -4759,8 +4741,7 @@ static void run_peer_hear(void)
     ocm_datagram d;
     if (port != peer.port) printf("from elsewhere: ");
     if (ocm_datagram_decode(in, len, &d) < 0) printf("%.*s\n", (int)len, (char *)in);
-    else printf("@%.*s %.*s|%.*s\n", OCM_S(d.room),
-                OCM_S(is(d.token, peer.token) ? ocm_text("$") : d.token), OCM_S(d.payload));
+    else printf("@%.*s %.*s|%.*s\n", OCM_S(d.room), OCM_S(d.token), OCM_S(d.payload));
 }
 
 static void run_peer_close(void)
@@ -4773,13 +4754,12 @@ static void run_peer_close(void)
    was said before an answer is told before it. */
 static void run_peer_receive(void)
 {
-    static uint8_t in[65536], scratch[65536];
+    static uint8_t in[65536];
     struct sockaddr_in from = run_address(0);
     socklen_t size = sizeof from;
     ssize_t n = recv(peer.tcp, in, sizeof in - 1, 0), used = 0;
     int len;
     ocm_frame f;
-    ocm_outcome o;
     while (run_ready(peer.in)) run_peer_hear();
     if (n <= 0) {
         printf(n ? "reset\n" : "end\n");
@@ -4791,8 +4771,6 @@ static void run_peer_receive(void)
         memset(&f, 0, sizeof f);
         len = ocm_frame_decode(in + used, (size_t)(n - used), OCM_PAYLOAD_MAX, &f);
         if (len <= 0) len = printf("not in one piece: ");
-        if (f.state == OCM_STATE_COMPLETE && ocm_outcome_decode(&f, scratch, &o) > 0 && o.token.len)
-            sprintf(peer.token, "%.*s", OCM_S(o.token));
         printf("%d %d %.*s|%.*s\n", f.op, f.state, OCM_S(f.room), OCM_S(f.payload));
         if (peer.listener < 0) continue;
         getpeername(peer.tcp, (struct sockaddr *)&from, &size);
@@ -4817,8 +4795,8 @@ static void run_peer_line(char *line)
         run_send_udp(peer.out, peer.port, line, strlen(line));
     } else if (*line == '@') {
         *payload++ = *token++ = 0;
-        len = ocm_datagram_encode(out, sizeof out, ocm_text(line + 1),
-                                  ocm_text(*token == '$' ? peer.token : token), ocm_text(payload));
+        len = ocm_datagram_encode(out, sizeof out, ocm_text(line + 1), ocm_text(token),
+                                  ocm_text(payload));
         run_send_udp(peer.out, peer.port, out, (size_t)len);
     } else {
         *payload++ = 0;
@@ -4832,18 +4810,23 @@ static void run_peer_line(char *line)
     }
 }
 
+/* A server sends datagrams from a port at which it takes none, as team D's does. */
 static void run_peer(char **words)
 {
-    struct pollfd p[4] = {{0, POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}};
     char line[20000];
     setvbuf(stdin, NULL, _IONBF, 0);
-    run_peer_open(words);
-    for (;; fflush(stdout), poll(p, 4, -1)) {
-        p[1].fd = peer.in;
-        p[2].fd = peer.listener;
-        p[3].fd = peer.listener < 0 ? peer.tcp : -1;
+    if (words[1]) {
+        peer.tcp = run_connect((unsigned)atoi(words[1]));
+    } else {
+        peer.listener = run_bind(SOCK_STREAM, 0);
+        peer.in = run_bind(SOCK_DGRAM, 0);
+        peer.out = run_bind(SOCK_DGRAM, 0);
+        listen(peer.listener, 8);
+        printf("listening on 127.0.0.1/%u:%u\n", run_port_of(peer.listener), run_port_of(peer.in));
+    }
+    for (;; fflush(stdout), poll(NULL, 0, 1)) {
         while (run_ready(peer.in)) run_peer_hear();
-        if (run_ready(p[3].fd)) run_peer_receive();
+        if (peer.listener < 0 && run_ready(peer.tcp)) run_peer_receive();
         if (run_ready(peer.listener)) {
             run_peer_close();
             peer.tcp = accept(peer.listener, NULL, NULL);
@@ -4856,46 +4839,31 @@ static void run_peer(char **words)
     }
 }
 
-/* ---- The programs: a network that loses and delays ---- */
+/* ---- The programs: a network that loses ---- */
 
-/* "relay TCP:UDP LOSS FROM TO" stands before the UDP port of a server, with a socket to it for each
-   client, like a translator. It loses so many percent, and delays by FROM to TO ms. */
+/* "relay TCP:UDP PERCENT" stands before the UDP port of a server, with a socket to it for each
+   client, like a translator, and loses so many datagrams. */
 static void run_relay(char **words)
 {
-    static struct {
-        uint64_t due;
-        int fd;
-        unsigned port;
-        size_t len;
-        uint8_t bytes[1300];
-    } held[4096], *h;
+    static uint8_t bytes[65536];
     unsigned tcp, udp, port, client[9];
-    int up[9], count = 1, i, k, n = 0, loss = atoi(words[2]), delay = atoi(words[3]);
-    uint32_t lot = 2463534242u + (uint32_t)seed, span = (uint32_t)(atoi(words[4]) - delay + 1);
+    int up[9], count = 1, i, k;
+    uint32_t lot = 2463534242u + (uint32_t)seed;
     sscanf(words[1], "%u:%u", &tcp, &udp);
     up[0] = run_bind(SOCK_DGRAM, 0);
     printf("listening on 127.0.0.1/%u:%u\n", tcp, run_port_of(up[0]));
-    for (fflush(stdout); !run_ready(0); poll(NULL, 0, 1)) {
+    for (fflush(stdout); !run_ready(0); poll(NULL, 0, 1))
         for (i = 0; i < count; i++)
             while (run_ready(up[i])) {
-                h = &held[n];
-                h->len = run_receive_udp(up[i], h->bytes, sizeof h->bytes, &port);
-                h->due = run_now() + (uint64_t)delay + dice(&lot) % span;
+                size_t len = run_receive_udp(up[i], bytes, sizeof bytes, &port);
                 for (k = 1; i == 0 && k < count && client[k] != port;) k++;
                 if (i == 0 && k == count) {
                     up[count] = run_bind(SOCK_DGRAM, 0);
                     client[count++] = port;
                 }
-                h->fd = i ? up[0] : up[k];
-                h->port = i ? client[i] : udp;
-                n += (int)(dice(&lot) % 100) >= loss && n + 1 < (int)COUNT(held);
+                if ((int)(dice(&lot) % 100) < atoi(words[2])) continue;
+                run_send_udp(i ? up[0] : up[k], i ? client[i] : udp, bytes, len);
             }
-        for (i = 0; i < n; i++) {
-            if (held[i].due > run_now()) continue;
-            run_send_udp(held[i].fd, held[i].port, held[i].bytes, held[i].len);
-            held[i--] = held[--n];
-        }
-    }
 }
 
 /* ---- The programs: strangers ---- */
@@ -5211,11 +5179,11 @@ SCENARIO(program_descriptors,
     "b < alice: none left", "wait 2000", "x . 0", "c = -n carol -j lobby", "c . 0",
     "a > some again", "b < alice: some again", "s * TERM", "s ? 0", "s ! cannot take a connection")
 
-/* ---- The programs: talk on a network that loses and delays ---- */
+/* ---- The programs: talk on a network that loses ---- */
 
 /* Of ten datagrams three are lost. Nobody is told of an outage, or of anything that is missed. */
 SCENARIO(lossy_network,
-    "s = -q", "t $ relay {s} 30 0 250", "a = -n a lobby", "b = -n b lobby", "c = -n c lobby",
+    "s = -q", "t $ relay {s} 30", "a = -n a lobby", "b = -n b lobby", "c = -n c lobby",
     "a & 40 line", "b & 30 line", "c & 20 line", "wait 500", "b & 10 more", "c > last",
     "a % 30 b: line", "a % 20 c: line", "b % 40 a: line", "b % 20 c: line", "c % 40 a: line",
     "c % 30 b: line", "a % 10 b: more", "c % 10 b: more", "a # 1 c: last", "b # 1 c: last",
