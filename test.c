@@ -4182,11 +4182,9 @@ typedef struct run_program {
     int status;        /* 1000 + the signal if one killed it */
     int in, fd[2];     /* our ends of its stdin, stdout and stderr; -1: closed */
     int columns;       /* of the terminal that is all its files; 0: it is on pipes */
-    int deaf[2];       /* nobody reads that */
     size_t heard;      /* bytes of stdout that a conversation has looked at, */
     size_t drawn;      /* and that are on the screen; */
     size_t at, saved;  /* where in its text the cursor is */
-    unsigned tcp, udp; /* ports of a server */
     size_t len[3];     /* of what came on stdout and stderr, and of what the screen shows */
     char text[3][RUN_TEXT];
 } run_program;
@@ -4248,9 +4246,8 @@ static void run_resize(run_program *p, int columns)
     CHECK(ioctl(p->in, TIOCSWINSZ, &size) == 0);
 }
 
-/* Starts a shell's command, or a role that this program plays. full: which of its stdout and stderr
-   is a pipe that takes nothing, and that nobody reads. columns: of its terminal, or 0. */
-static run_program *run_launch(char *command, int full, int columns)
+/* Starts a shell's command, or a role that this program plays. columns: of its terminal, or 0. */
+static run_program *run_launch(char *command, int columns)
 {
     run_program *p = &run_programs[run_count++];
     int theirs[3] = {-1, -1, -1}, ours[3] = {-1, -1, -1}, pipes[2], k;
@@ -4267,16 +4264,8 @@ static run_program *run_launch(char *command, int full, int columns)
         ours[1] = dup(ours[0]);
         for (k = 0; k < 3; k++) theirs[k] = open(ptsname(ours[0]), O_RDWR | O_NOCTTY);
     }
-    for (k = 0; k < 3; k++) fcntl(ours[k], F_SETFD, FD_CLOEXEC);
     p->in = ours[0];
     if (columns) run_resize(p, columns);
-    if (full) {
-        int flags = fcntl(theirs[full], F_GETFL);
-        fcntl(theirs[full], F_SETFL, flags | O_NONBLOCK);
-        while (write(theirs[full], "#", 1) == 1) {}
-        fcntl(theirs[full], F_SETFL, flags);
-        p->deaf[full - 1] = 1;
-    }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, run_interrupted);
     signal(SIGTERM, run_interrupted);
@@ -4310,8 +4299,7 @@ static void run_turn(int ms)
     int status;
     memset(p, 0, sizeof p);
     for (i = 0; i < 2 * run_count; i++) {
-        const run_program *of = &run_programs[i / 2];
-        p[i].fd = of->deaf[i % 2] ? -1 : of->fd[i % 2];
+        p[i].fd = run_programs[i / 2].fd[i % 2];
         p[i].events = POLLIN;
     }
     if (poll(p, (nfds_t)(2 * run_count), ms) < 0) return;
@@ -4319,8 +4307,8 @@ static void run_turn(int ms)
         if (p[i].revents) run_read(&run_programs[i / 2], (int)(i % 2));
     for (i = 0; i < run_count; i++) {
         run_program *of = &run_programs[i];
-        int said = (of->deaf[0] || of->fd[0] < 0) && (of->deaf[1] || of->fd[1] < 0);
-        if (of->pid <= 0 || !said || waitpid(of->pid, &status, WNOHANG) != of->pid) continue;
+        if (of->pid <= 0 || of->fd[0] >= 0 || of->fd[1] >= 0) continue; /* it is not silent yet */
+        if (waitpid(of->pid, &status, WNOHANG) != of->pid) continue;
         of->pid = 0;
         of->status = WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
     }
@@ -4438,7 +4426,6 @@ static int run_sees(run_program *p, int sign, const char *text)
 {
     uint64_t began = run_now();
     const char *at;
-    p->deaf[sign == '!'] = 0;
     while ((at = run_find(p, sign, text)) == NULL) {
         if (run_more(p, began)) continue;
         printf("expected: %.400s\nbut it is: %.2000s\n", text, run_seen(p, sign));
@@ -4516,21 +4503,19 @@ static int run_connect(unsigned port)
     if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
         return fd;
     }
     close(fd);
     return -1;
 }
 
-/* A socket on that port, 0 = any; -1 when it is taken. */
-static int run_bind(int type, unsigned port)
+/* A socket on a port that was free. */
+static int run_bind(int type)
 {
-    struct sockaddr_in a = run_address(port);
+    struct sockaddr_in a = run_address(0);
     int fd = socket(AF_INET, type, 0);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0) return fd;
-    close(fd);
-    return -1;
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof a) != 0) run_give_up("no socket");
+    return fd;
 }
 
 static void run_send_udp(int fd, unsigned port, const void *p, size_t len)
@@ -4555,7 +4540,6 @@ static size_t run_receive_udp(int fd, uint8_t *p, size_t cap, unsigned *port)
    and words between single blanks:
    =  starts it: s to w are servers with these options, others clients that are to be let in
    -  starts a client that need not be       $  starts a shell's command, or a role
-   1  as $, with a stdout that takes nothing; 2 with such a stderr
    @  as $, on a terminal of so many columns       /  makes that as wide
    >  types a line; on a terminal, keys
    &  types so many lines at once: word 1, word 2 ...
@@ -4565,7 +4549,7 @@ static size_t run_receive_udp(int fd, uint8_t *p, size_t cap, unsigned *port)
    !  says this on stderr      ~  has not said this, or it is not on the screen
    |  has such a row on its screen: | is the cursor, *, ? and [] are as in the names of files
    ^  has written this to its terminal, after the last such thing, escape sequences and all
-   .  its input ends, and it ends with that status         ?  it ends with that status
+   .  its input ends, and it ends with that status     ?  it ends with that status, or with any
    *  it gets that signal
    In words, {s} stands for TCP:UDP of server s, {S} for its UDP port alone, x{9} for nine x, ` for
    " after > and :, and * after : for anything. A server that listens on several pairs of ports is
@@ -4590,34 +4574,30 @@ static const char *run_expand(const char *from, const char *quote)
     return out;
 }
 
-/* A server says where it listens, a line for each -l. */
-static void run_listens(int who, run_program *p, const char *command)
+/* A server says where it listens, in one piece with a line for each -l. */
+static void run_listens(int who, run_program *p)
 {
-    const char *at;
-    size_t count = 0, i, from;
-    for (at = command; (at = strstr(at, " -l ")) != NULL; at++) count++;
-    for (i = 0; i == 0 || i < count; i++) {
-        from = p->heard;
-        if (!CHECK(run_sees(p, '<', "listening on ") && run_sees(p, '<', "\n"))) return;
-        sprintf(run_cast[who + (int)i].ports, "%.14s", strchr(p->text[RUN_OUT] + from, '/') + 1);
-        strtok(run_cast[who + (int)i].ports, "\n");
-        run_cast[who + (int)i].p = p;
-    }
-    CHECK(sscanf(run_cast[who].ports, "%u:%u", &p->tcp, &p->udp) == 2);
+    const char *at = p->text[RUN_OUT];
     run_home = who;
+    CHECK(run_sees(p, '<', "listening on ") && run_sees(p, '<', "\n"));
+    while ((at = strstr(at, "listening on ")) != NULL) {
+        at = strchr(at, '/') + 1;
+        sprintf(run_cast[who].ports, "%.*s", (int)strspn(at, "0123456789:"), at);
+        run_cast[who++].p = p;
+    }
 }
 
 static run_program *run_begin(int who, int sign, const char *words)
 {
-    int server = who >= 's' && who <= 'w', full = sign == '1' || sign == '2' ? sign - '0' : 0;
+    int server = who >= 's' && who <= 'w';
     static char command[4000];
     run_program *p;
     if (sign == '=' && server) sprintf(command, "exec ./server -l 127.0.0.1/0:0 %s", words);
     else if (sign == '=' || sign == '-')
         sprintf(command, "exec ./client -s 127.0.0.1/%s %s", run_cast[run_home].ports, words);
     else sprintf(command, "%s", words + (sign == '@' ? strspn(words, "0123456789 ") : 0));
-    p = run_cast[who].p = run_launch(command, full, sign == '@' ? atoi(words) : 0);
-    if (server && sign != '-') run_listens(who, p, command);
+    p = run_cast[who].p = run_launch(command, sign == '@' ? atoi(words) : 0);
+    if (server && sign != '-') run_listens(who, p);
     else if (sign == '=') CHECK(run_sees(p, '!', " as \""));
     return p;
 }
@@ -4654,7 +4634,7 @@ static void run_step(const char *step)
         else unsetenv(line);
         return;
     }
-    if (strchr("=-$12@", sign)) {
+    if (strchr("=-$@", sign)) {
         run_begin(who, sign, words);
         return;
     }
@@ -4688,6 +4668,7 @@ static void run_step(const char *step)
     } else if (sign == '.' || sign == '?') {
         if (sign == '.') run_end_input(p);
         if (*words) CHECK(run_ended(p) == count);
+        else if (sign == '?') CHECK(run_ended(p) >= 0);
     } else if (sign == '*') {
         sprintf(line, "kill -s %s -- -%d", words, (int)p->pid);
         CHECK(p->pid > 0 && system(line) == 0);
@@ -4818,9 +4799,9 @@ static void run_peer(char **words)
     if (words[1]) {
         peer.tcp = run_connect((unsigned)atoi(words[1]));
     } else {
-        peer.listener = run_bind(SOCK_STREAM, 0);
-        peer.in = run_bind(SOCK_DGRAM, 0);
-        peer.out = run_bind(SOCK_DGRAM, 0);
+        peer.listener = run_bind(SOCK_STREAM);
+        peer.in = run_bind(SOCK_DGRAM);
+        peer.out = run_bind(SOCK_DGRAM);
         listen(peer.listener, 8);
         printf("listening on 127.0.0.1/%u:%u\n", run_port_of(peer.listener), run_port_of(peer.in));
     }
@@ -4850,7 +4831,7 @@ static void run_relay(char **words)
     int up[9], count = 1, i, k;
     uint32_t lot = 2463534242u + (uint32_t)seed;
     sscanf(words[1], "%u:%u", &tcp, &udp);
-    up[0] = run_bind(SOCK_DGRAM, 0);
+    up[0] = run_bind(SOCK_DGRAM);
     printf("listening on 127.0.0.1/%u:%u\n", tcp, run_port_of(up[0]));
     for (fflush(stdout); !run_ready(0); poll(NULL, 0, 1))
         for (i = 0; i < count; i++)
@@ -4858,7 +4839,7 @@ static void run_relay(char **words)
                 size_t len = run_receive_udp(up[i], bytes, sizeof bytes, &port);
                 for (k = 1; i == 0 && k < count && client[k] != port;) k++;
                 if (i == 0 && k == count) {
-                    up[count] = run_bind(SOCK_DGRAM, 0);
+                    up[count] = run_bind(SOCK_DGRAM);
                     client[count++] = port;
                 }
                 if ((int)(dice(&lot) % 100) < atoi(words[2])) continue;
@@ -4916,15 +4897,11 @@ static int demo(void)
         "a > さようなら 👋", "b < alice: さようなら 👋", "h < alice: さようなら 👋", "a . 0",
         "b < * You have been disconnected: the host left", "b ? 0",
         "h < * You have been disconnected: the host left", "h ? 0", "s * TERM", "s ? 0", NULL};
-    static const char *const names[] = {"alice, who created the room", "bob",
-                                        "hanako, in the plain text dialect"};
-    int i;
+    size_t i;
     run_play(steps);
     printf("Three clients talked in one room; this is what each of them saw of the others.\n");
-    for (i = 0; i < 3; i++) {
-        const run_program *p = run_cast[(int)"abh"[i]].p;
-        if (p) printf("\n--- %s ---\n%s%s", names[i], p->text[RUN_ERR], p->text[RUN_OUT]);
-    }
+    for (i = 1; i < run_count; i++)
+        printf("\n---\n%s%s", run_programs[i].text[RUN_ERR], run_programs[i].text[RUN_OUT]);
     printf("\n%s\n", broken ? "THE DEMONSTRATION FAILED: not everyone saw what was said."
                             : "The host left, the room was closed, everyone was told, and every "
                               "program has ended.");
@@ -5000,15 +4977,20 @@ SCENARIO(program_listeners,
     "s * INT", "s ? 0", "s ! 6 requests", "s ! 2 messages")
 
 /* A log that nobody reads stops neither talk nor SIGTERM, and what it lost is told once it is read
-   again; a client whose output nobody reads ends when it is told to. */
+   again; a client whose output nobody reads ends when it is told to. Descriptor 3 is a pipe that
+   takes nothing more; a line that is typed lets it flow. */
+#define RUN_FULL \
+    "f=$(mktemp -u); mkfifo $f; exec 3<>$f 4<&0; rm $f; yes >&3 & sleep 0.2; kill $!;" \
+    " (read x <&4; exec cat <&3 >&2) & exec "
 SCENARIO(program_unread,
-    "t 2 exec ./server -l 127.0.0.1/0:0", "a = -n alice -c lobby", "b = -n bob -j lobby",
+    "t $ " RUN_FULL "./server -l 127.0.0.1/0:0 2>&3", "a = -n alice -c lobby", "b = -n bob lobby",
     "a > hi", "b < alice: hi", "t * TERM", "t ? 0",
-    "s 2 exec ./server -l 127.0.0.1/0:0", "a = -n alice -c lobby", "b = -n bob -j lobby",
-    "a > hi", "b < alice: hi", "c 1 exec ./client -s 127.0.0.1/{s} -n stuck -j lobby",
+    "s $ " RUN_FULL "./server -l 127.0.0.1/0:0 2>&3", "a = -n alice -c lobby", "b = -n bob lobby",
+    "a > hi", "b < alice: hi", "c $ " RUN_FULL "./client -s 127.0.0.1/{s} -n stuck -j lobby >&3",
     "b < * stuck joined", "a > said to someone who cannot show it",
-    "b < alice: said to someone who cannot show it", "c * TERM", "c * TERM", "c ? ",
-    "s ! log lines were dropped", "b . 0", "s ! out\tlobby\tbob\tleft", "s * TERM", "s ? 0")
+    "b < alice: said to someone who cannot show it", "wait 300", /* it waits in write() */
+    "c * TERM", "c * TERM", "c ? ", "s > flow", "s ! log lines were dropped", "b . 0",
+    "s ! out\tlobby\tbob\tleft", "s * TERM", "s ? 0")
 
 /* ---- The programs: the client on a pipe ---- */
 
@@ -5267,14 +5249,8 @@ SCENARIO(example_bot,
     TEST(client_bad_server) TEST(program_strangers) TEST(program_descriptors) \
     TEST(lossy_network) TEST(program_waiting) TEST(example_quick) \
     TEST(example_server) TEST(example_python) TEST(example_bot)
-#else
-#define RUN_TESTS /* the programs are tested where there are fork() and poll() */
-static int demo(void) { return printf("the demonstration needs POSIX: fork() and pipes\n") < 0; }
-#endif
 
 /* ---- The client on a terminal: entering, reading, writing ---- */
-
-#ifndef _WIN32
 
 /* alice's client, and bob, the host of her room, who is on a pipe. */
 #define TERM_CLIENT " TERM=xterm NO_COLOR= exec ./client -s 127.0.0.1/{s} "
@@ -5485,8 +5461,10 @@ SCENARIO(terminal_others,
     TEST(terminal_ended) TEST(terminal_leaving) TEST(terminal_signals) \
     TEST(terminal_questions) TEST(terminal_commands) TEST(terminal_silence) TEST(terminal_plain) \
     TEST(terminal_others)
-#else
-#define TERMINAL_TESTS /* terminals are tested where there is posix_openpt() */
+#else /* the programs are tested where there are fork() and posix_openpt() */
+#define RUN_TESTS
+#define TERMINAL_TESTS
+static int demo(void) { return printf("the demonstration needs POSIX: fork() and pipes\n") < 0; }
 #endif
 
 /* ---- Benchmark ---- */
@@ -5670,12 +5648,13 @@ static void bench_say(bench_side *l, int i)
 static void bench_open(const bench_row *of, int dialect)
 {
     const run_program *server = run_begin('s', '=', "-q -r 0 -R 2000");
+    unsigned tcp = 0;
     struct timeval patience = {0, 300000};
     int who[BENCH_AT_ONCE], fd[BENCH_AT_ONCE], members = of->rooms * of->size, n, i;
     int large = 4 << 20, tries = 0;
     char answer[1024], *token;
     for (i = 0; i < BENCH_SOCKETS; i++) {
-        int s = bench_socket[i] = run_bind(SOCK_DGRAM, 0);
+        int s = bench_socket[i] = run_bind(SOCK_DGRAM);
         bench_at[i] = run_address(run_port_of(s));
         setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         setsockopt(s, SOL_SOCKET, SO_RCVBUF, &large, sizeof large);
@@ -5685,13 +5664,13 @@ static void bench_open(const bench_row *of, int dialect)
     bench_ours->row = *of;
     bench_ours->row.dialect = dialect;
     bench_ours->pid = server->pid;
-    bench_ours->udp = server->udp;
+    sscanf(run_cast['s'].ports, "%u:%u", &tcp, &bench_ours->udp);
     for (n = 1; n > 0 && tries < 5000; tries++) {
         do usleep(5000); while (bench_drain());
         for (n = i = 0; i < members && n < BENCH_AT_ONCE && (n == 0 || i != of->rooms); i++) {
             size_t len = bench_request((uint8_t *)answer, &bench_ours->row, i);
             if (*bench_ours->token[i]) continue;
-            fd[n] = run_connect(server->tcp);
+            fd[n] = run_connect(tcp);
             (void)!send(fd[n], answer, len, 0);
             shutdown(fd[n], SHUT_WR);
             who[n++] = i;
@@ -5705,7 +5684,7 @@ static void bench_open(const bench_row *of, int dialect)
             bench_say(bench_ours, who[i]);
         }
     }
-    for (i = 0; i < of->silent; i++) run_connect(server->tcp); /* open until this process ends */
+    for (i = 0; i < of->silent; i++) run_connect(tcp); /* open until this process ends */
     do usleep(100000); while (bench_drain());
 }
 
@@ -5753,7 +5732,7 @@ static void bench_run(const bench_row *of, int dialect)
     bench_ours->row.in_flight = 1;
     bench_round(bench_ours); /* sets bench_got */
     bench_ours->row.in_flight = of->in_flight;
-    fd = run_bind(SOCK_DGRAM, 0);
+    fd = run_bind(SOCK_DGRAM);
     *yardstick = *bench_ours;
     yardstick->row.rooms = 1;
     yardstick->udp = run_port_of(fd);
