@@ -5813,14 +5813,28 @@ static void bench_enter(int i)
     reg_drain_unseen();
 }
 
-/* Members in rooms of ten, and a log that is full with few of them, too. This process stops before
-   each of three steps, and after them: in some rooms a member joins, the host speaks, a member
-   expires. That one and the host are there before all others. */
-static void bench_crowd(int members)
+static char bench_hi[BENCH_STEPS][128];
+
+/* In some rooms a member joins, the host speaks, a member expires. */
+static void bench_step(int step, int members)
 {
     const ocm_addr from = reg_host(0, 1);
-    int rooms = members / 10, len = 0, step, i;
-    char bytes[BENCH_STEPS][128];
+    int i;
+    if (step == 2) reg_now = 310000;
+    for (i = 0; i < BENCH_STEPS && step < 2; i++) {
+        uint8_t *hi = (uint8_t *)bench_hi[i];
+        if (step == 0) bench_enter(members + i);
+        else ocm_registry_datagram(reg_g, hi, strlen(bench_hi[i]), &from, reg_now);
+    }
+    reg_drain_unseen();
+}
+
+/* The instructions of each step for one member: a child takes the step, one instruction at a time,
+   and then this process takes it. Members are in rooms of ten, and few of them fill the log, too;
+   the one that expires and the host are there before all others. */
+static void bench_count(int members, double count[3])
+{
+    int rooms = members / 10, step, status, i;
     REG(.rooms = (uint32_t)rooms, .members = (uint32_t)members + BENCH_STEPS, .log = 65536);
     bench_ours->row.rooms = rooms;
     for (i = 0; i < 2 * BENCH_STEPS; i++) bench_enter(i / 2 + i % 2 * rooms);
@@ -5830,42 +5844,24 @@ static void bench_crowd(int members)
     reg_now = 25000;
     reg_drain_unseen(); /* no room is to be probed any more */
     for (i = 0; i < BENCH_STEPS; i++)
-        len = sprintf(bytes[i], BENCH_HEAD "{\"message\":\"hi\"}", i, bench_ours->token[i]);
-    for (step = 0; step < 4; step++) {
-        raise(SIGSTOP);
-        if (step == 2) reg_now = 310000;
-        for (i = 0; i < BENCH_STEPS && step < 2; i++) {
-            if (step == 0) bench_enter(members + i);
-            else ocm_registry_datagram(reg_g, (uint8_t *)bytes[i], (size_t)len, &from, reg_now);
+        sprintf(bench_hi[i], BENCH_HEAD "{\"message\":\"hi\"}", i, bench_ours->token[i]);
+    for (step = 0; step < 3; step++) {
+        pid_t pid = fork();
+        if (pid < 0) run_give_up("no process for a registry");
+        if (pid == 0 && (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || raise(SIGSTOP))) _exit(1);
+        if (pid == 0) bench_step(step, members);
+        if (pid == 0) _exit(0);
+        count[step] = 0;
+        while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+            ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
+            count[step] += 1.0 / BENCH_STEPS;
         }
-        reg_drain_unseen();
+        CHECK(status == 0);
+        bench_step(step, members);
     }
     CHECK(reg_counts->members == (uint32_t)members);
     CHECK(reg_counts->messages == BENCH_STEPS);
-    _exit(broken);
-}
-
-/* The instructions of each step for one member: a child takes them one at a time. */
-static void bench_count(int members, double count[3])
-{
-    int step, status = 1;
-    pid_t pid = fork();
-    if (pid < 0) run_give_up("no process for a registry");
-    if (pid == 0 && ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0) bench_crowd(members);
-    if (pid == 0) _exit(1);
-    waitpid(pid, &status, 0);
-    for (step = 0; step < 3; step++) {
-        double n = 0;
-        do {
-            ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL);
-            waitpid(pid, &status, 0);
-            n++;
-        } while (WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
-        count[step] = n / BENCH_STEPS;
-    }
-    ptrace(PTRACE_CONT, pid, NULL, NULL);
-    waitpid(pid, &status, 0);
-    CHECK(status == 0);
+    reg_end();
 }
 
 static int bench(void)
