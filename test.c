@@ -2674,11 +2674,12 @@ static void test_hostile(void)
    The session is called after the input, and whenever it has asked for it before; the outputs are
    all that it does in that step, in order: "@300 connect" 300 ms after the step began, what has no
    @ at its end. Inputs are:
-     open join|create|any       the session begins
+     open join|create|any       the session begins; others than these: open join/lobby/bob/pw
      up, down                   the connection is there; there is none, or it ended
      answer 200 t1 5 17 [300]   the outcome: status, token, log, seq, idle; without the numbers, of
                                 a server that is not of level 1; JSON; or "!", of state 3
-     say hi, leave              the user's
+     say hi, leave              the user's; what cannot be said brings "bad", "large" and how
+                                long it may be, or "full" and how many messages wait
      8 ann: hi / 9 left ann     a datagram with the token of the last answer; "@t2 ..." with
                                 another, "@0 ..." after two zero bytes, "@- ..." with no header
                                 (^ is a zero byte there)
@@ -2763,10 +2764,10 @@ static void ses_answer(const char *text)
 
 static void ses_hear(const char *text)
 {
-    uint8_t out[OCM_DATAGRAM_MAX], *bytes;
+    uint8_t out[2 * OCM_DATAGRAM_MAX], *bytes;
     char payload[OCM_DATAGRAM_MAX], token[256];
-    int bare, n;
-    size_t cut, i;
+    int bare;
+    size_t cut, len, i;
     strcpy(token, ses.token);
     if (*text == '@') {
         sscanf(text, "@%255s", token);
@@ -2775,14 +2776,14 @@ static void ses_hear(const char *text)
     bare = strchr("0-", *token) != NULL;
     cut = *token == '-' ? 2 : 0;
     ses_json(payload, text);
-    n = ocm_datagram_encode(out, sizeof out, ocm_text(bare ? "" : "lobby"),
-                            ocm_text(bare ? token + 1 : token), ocm_text(payload));
-    if (!CHECK(n >= 2)) return;
-    for (i = cut; bare && i < (size_t)n; i++)
+    len = reg_header(bare ? "" : "lobby", bare ? token + 1 : token, out);
+    memcpy(out + len, payload, strlen(payload));
+    len += strlen(payload) - cut;
+    for (i = cut; bare && i < len + cut; i++)
         if (out[i] == '^') out[i] = 0;
-    fuzz_add(8, 7, out + cut, (size_t)n - cut);
-    bytes = copy(out + cut, (size_t)n - cut);
-    if (!ocm_session_datagram(ses.s, bytes, (size_t)n - cut, ses.now)) strcpy(ses.done, "ignored");
+    fuzz_add(8, 7, out + cut, len);
+    bytes = copy(out + cut, len);
+    if (!ocm_session_datagram(ses.s, bytes, len, ses.now)) strcpy(ses.done, "ignored");
     free(bytes);
 }
 
@@ -2844,24 +2845,37 @@ static void ses_pull(void)
     ses.until = CHECK(a.until > ses.now) ? a.until : ses.now + 1;
 }
 
-static void ses_input(char *input)
+static int ses_open(const char *text)
 {
-    static const char *const wants[] = {"open any", "open create", "open join"};
-    const ocm_view lobby = ocm_text("lobby"), bob = ocm_text("bob"), pw = ocm_text("pw");
-    int i, pull = *input != '~', say;
+    static const char *const wants[] = {"any", "create", "join"};
+    char part[4][300] = {"", "lobby", "bob", "pw"};
+    int i, want = 0;
+    for (i = 0; i < 4 && next_part(&text, "/", part[i]); i++) {}
+    while (strcmp(wants[want], part[0]) != 0) want++;
+    return ocm_session_open(ses.s, want, ocm_text(part[1]), ocm_text(part[2]), ocm_text(part[3]));
+}
+
+static void ses_input(const char *input)
+{
+    int pull = *input != '~', result = 1;
     input += !pull;
-    say = strncmp(input, "say ", 4) == 0;
-    for (i = 0; i < 3; i++)
-        if (strcmp(input, wants[i]) == 0) CHECK(ocm_session_open(ses.s, i, lobby, bob, pw) == 1);
-    if (strcmp(input, "up") == 0) fuzz_add(3, 7, NULL, 0);
-    if (strcmp(input, "leave") == 0) fuzz_add(1, 7, NULL, 0);
-    if (say) fuzz_add(2, 7, input + 4, strlen(input + 4));
-    if (strcmp(input, "up") == 0) ocm_session_connected(ses.s, ocm_text("10.0.0.1"), 4000, ses.now);
+    if (strcmp(input, "up") == 0) {
+        fuzz_add(3, 7, NULL, 0);
+        ocm_session_connected(ses.s, ocm_text("10.0.0.1"), 4000, ses.now);
+    } else if (strcmp(input, "leave") == 0) {
+        fuzz_add(1, 7, NULL, 0);
+        ocm_session_leave(ses.s);
+    } else if (strncmp(input, "say ", 4) == 0) {
+        fuzz_add(2, 7, input + 4, strlen(input + 4));
+        result = ocm_session_say(ses.s, ocm_text(input + 4));
+    }
+    else if (strncmp(input, "open ", 5) == 0) result = ses_open(input + 5);
     else if (strcmp(input, "down") == 0) ocm_session_received(ses.s, NULL, 0, ses.now);
-    else if (strcmp(input, "leave") == 0) ocm_session_leave(ses.s);
-    else if (say) CHECK(ocm_session_say(ses.s, ocm_text(input + 4)) == 1);
     else if (strncmp(input, "answer ", 7) == 0) ses_answer(input + 7);
-    else if (*input && strncmp(input, "open ", 5) != 0) ses_hear(input);
+    else if (*input) ses_hear(input);
+    if (result == OCM_E_BAD) strcpy(ses.done, "bad");
+    if (result == OCM_E_LARGE) sprintf(ses.done, "large %d", (int)ocm_session_text_max(ses.s));
+    if (result == OCM_E_FULL) sprintf(ses.done, "full %d", (int)ocm_session_pending(ses.s));
     if (pull && (*input || ses.until <= ses.now)) ses_pull();
 }
 
@@ -2923,6 +2937,21 @@ static void ses_begin(const char *script)
 #define SES_TRY(ms) "+" ms " -> connect | up -> join t1 | answer [404|409|503] -> disconnect"
 
 static const struct { const char *name, *script; } ses_scripts[] = {
+    /* what a user may ask for, and say; before it entered, any token may come */
+    {"no room, name, password", "open join/[/bob/pw|lobby//pw|lobby/system/pw|lobby/a: b/pw|"
+     "lobby/bob/\xff|lobby/bob/p{256}] -> bad | up | say a -> full 0 | +60000"},
+    {"a long password", "open join/lobby/bob/p{255} -> connect"},
+    {"what may be said", "open join -> connect | say  -> bad | say a\nb -> bad | say \xff -> bad |"
+     " say \"{1880} -> large 3759 | say \"{1879} | say x{3760} -> large 3759 |"
+     " 63 times say x{3759} | say x -> full 64 | ~open join | ~say x |"
+     " ~leave | ~say x -> full 1"},
+    {"a short token leaves more space", SES_IN "say x{3983} -> large 3982"},
+    {"level 1 repeats what is not ASCII as it is", SES_IN "~say (\xe3\x81\x82){664}"},
+    {"another server may send \\uXXXX for it", SES_LEVEL_0
+     "~say (\xe3\x81\x82){664} -> large 3982 | ~say (\xe3\x81\x82){663} |"
+     " ~say (\xe3\x81\x82){662}\xf0\x9f\x99\x82 -> large 3982 |"
+     " ~say (\xe3\x81\x82){661}\xf0\x9f\x99\x82"},
+    {"out, and said", SES_IN "~out host | ~say x -> full 0"},
     /* entering */
     {"of the past nothing is missed", SES_ASK "answer 200 t1 5 57 -> disconnect; entered 200;"
      " send at 37 | status 57 56 0 / 56 ann: old / 57 joined bob / 58 ann: new -> past ann: old;"
@@ -3044,6 +3073,8 @@ static const struct { const char *name, *script; } ses_scripts[] = {
      " {\"sender\":\"ann\",\"message\":\"\",\"seq\":4} | " SES_SYSTEM
      "1,\"message\":\"odd\",\"seq\":5} -> notice odd | " SES_SYSTEM
      "2,\"message\":\"even\",\"seq\":6} -> notice even"},
+    {"as long as a datagram may be", SES_IN
+     "{\"seq\":4,\"sender\":\"ann\",\"message\":\"hi\"} {[4048|4049]} -> [ann: hi|ignored]"},
     {"strangers", SES_IN "@t2 4 ann: a -> ignored | @0 4 ann: a -> ignored |"
      " @- 4 ann: a -> ignored | @t1x out host -> ignored | " SES_SYSTEM
      "9,\"message\":\"x\"} / [] / x | 4 ann: b -> ann: b"},
@@ -3208,14 +3239,13 @@ static void test_ses_scripts(void)
         for (k = 0, count = 1; k < count; k++) count = ses_script(i, k);
 }
 
-/* A frame and a datagram as long as they may be, and a byte longer. */
-static void test_ses_sizes(void)
+/* An answer as long as it may be, and a byte longer. */
+static void test_ses_answers(void)
 {
-    static uint8_t bytes[OCM_FRAME_MAX + 1];
-    char json[OCM_DATAGRAM_MAX + 1], step[80];
-    static char kana[3 * 664];
+    uint8_t bytes[OCM_FRAME_MAX + 1];
+    char json[OCM_PAYLOAD_MAX + 1], step[80];
     const size_t first = OCM_FRAME_MAX - 256;
-    size_t more, i;
+    size_t more;
     for (more = 0; more < 2; more++) {
         ses_begin(SES_ASK);
         sprintf(json, "{\"status\":404%*s}", OCM_PAYLOAD_MAX - 14, "");
@@ -3227,58 +3257,7 @@ static void test_ses_sizes(void)
         ses_step(strcpy(step, more ? "down -> disconnect; end no answer 0"
                                       : "down -> disconnect; end no room 0 404"));
         free(ses.s);
-        ses_begin(SES_IN);
-        memset(bytes, ' ', sizeof bytes);
-        memcpy(bytes, "\5\2lobbyt1{\"seq\":4,\"sender\":\"ann\",\"message\":\"hi\"}", 48);
-        ocm_session_datagram(ses.s, bytes, OCM_DATAGRAM_MAX + more, ses.now);
-        ses_step(strcpy(step, more ? "@- x -> ignored" : "@- x -> ignored; ann: hi"));
-        CHECK(ocm_session_text_max(ses.s) == OCM_TEXT_MAX - 8); /* the token is short */
-        ses_step(strcpy(step, "~out host"));
-        CHECK(ocm_session_say(ses.s, ocm_text("x")) == OCM_E_FULL);
-        free(ses.s);
-        /* Without level 1, as many bytes as a server has to send that writes \\uXXXX. */
-        ses_begin(more ? SES_LEVEL_0 : SES_IN);
-        for (i = 0; i < sizeof kana; i++) kana[i] = "\xe3\x81\x82"[i % 3];
-        CHECK(ocm_session_say(ses.s, view(kana, (size_t)3 * 664)) == (more ? OCM_E_LARGE : 1));
-        CHECK(ocm_session_say(ses.s, view(kana, (size_t)3 * 663)) == 1);
-        memcpy(kana + (size_t)3 * 662, "\xf0\x9f\x99\x82", 4);
-        CHECK(ocm_session_say(ses.s, view(kana, (size_t)3 * 662 + 4)) == (more ? OCM_E_LARGE : 1));
-        CHECK(ocm_session_say(ses.s, view(kana + 3, (size_t)3 * 661 + 4)) == 1);
-        free(ses.s);
     }
-}
-
-static void test_ses_arguments(void)
-{
-    ocm_session *s = (ocm_session *)allocate(sizeof *s);
-    static char text[OCM_TEXT_MAX];
-    const ocm_view lobby = ocm_text("lobby"), bob = ocm_text("bob"), none = view(NULL, 0);
-    ocm_action a;
-    size_t i, max = OCM_TEXT_MAX - 8 - (OCM_TOKEN_MAX - OCM_TOKEN_LEN); /* any token may come */
-    memset(text, '"', sizeof text);
-    CHECK(ocm_session_open(s, OCM_JOIN, none, bob, none) == OCM_E_BAD);
-    CHECK(ocm_session_next(s, 1000, &a) == 0);
-    CHECK(ocm_session_open(s, OCM_JOIN, lobby, none, none) == OCM_E_BAD);
-    CHECK(ocm_session_open(s, OCM_JOIN, lobby, ocm_text("system"), none) == OCM_E_BAD);
-    CHECK(ocm_session_open(s, OCM_JOIN, lobby, ocm_text("a: b"), none) == OCM_E_BAD);
-    CHECK(ocm_session_open(s, OCM_JOIN, lobby, bob, ocm_text("\xff")) == OCM_E_BAD);
-    CHECK(ocm_session_open(s, OCM_JOIN, lobby, bob, view(text, 256)) == OCM_E_BAD);
-    CHECK(ocm_session_open(s, OCM_JOIN, lobby, bob, view(text, 255)) == 1);
-    CHECK(ocm_session_text_max(s) == max);
-    CHECK(ocm_session_say(s, none) == OCM_E_BAD);
-    CHECK(ocm_session_say(s, ocm_text("a\nb")) == OCM_E_BAD);
-    CHECK(ocm_session_say(s, ocm_text("\xff")) == OCM_E_BAD);
-    CHECK(ocm_session_say(s, view(text, max / 2 + 1)) == OCM_E_LARGE);
-    CHECK(ocm_session_say(s, view(text, max / 2)) == 1);
-    memset(text, 'x', sizeof text);
-    CHECK(ocm_session_say(s, view(text, max + 1)) == OCM_E_LARGE);
-    for (i = 1; i < OCM_OUTBOX; i++) CHECK(ocm_session_say(s, view(text, max)) == 1);
-    CHECK(ocm_session_pending(s) == OCM_OUTBOX);
-    CHECK(ocm_session_say(s, ocm_text("x")) == OCM_E_FULL);
-    CHECK(ocm_session_open(s, OCM_JOIN, lobby, bob, none) == 1);
-    ocm_session_leave(s);
-    CHECK(ocm_session_say(s, ocm_text("x")) == OCM_E_FULL);
-    free(s);
 }
 
 /* ---- A simulated network ---- */
@@ -4009,8 +3988,7 @@ static void net_table(void)
 }
 
 #define SESSION_TESTS \
-    {"ses_scripts", test_ses_scripts}, {"ses_sizes", test_ses_sizes}, \
-    {"ses_arguments", test_ses_arguments}, \
+    {"ses_scripts", test_ses_scripts}, {"ses_answers", test_ses_answers}, \
     {"net_scripts", test_net_scripts}, {"net_soak", test_net_soak}
 
 /* ---- Fuzzing: a byte string is a script of inputs. Built with -DOCM_FUZZ it is libFuzzer's; the
