@@ -3302,8 +3302,7 @@ typedef struct net_member {
     uint8_t shown[NET_MESSAGES];
 } net_member;
 
-typedef struct net_world {
-    ocm_registry *reg; /* NULL: the server is down */
+typedef struct net_world { /* reg_g is NULL when the server is down */
     ocm_limits limits;
     uint64_t now, wake, ahead, paused; /* the server's clock is ahead; until then it is paused */
     uint64_t typed; /* when the last message is */
@@ -3350,22 +3349,22 @@ static void net_send(net_world *w, int kind, int member, ocm_view bytes)
    member afterwards; whoever did not is none, and was told so. */
 static void net_drain(net_world *w)
 {
-    uint64_t clock = w->now + w->ahead;
     ocm_event ev;
     int i, turns = 0;
-    while (ocm_registry_next(w->reg, clock, &ev) && CHECK(++turns < 100000)) {
+    reg_now = w->now + w->ahead;
+    while (ocm_registry_next(reg_g, reg_now, &ev) && CHECK(++turns < 100000)) {
         int to = -1;
         for (i = w->members - 1; i >= 0; i--) {
             net_member *m = &w->member[i];
             if (memcmp(m->addr.ip, ev.to.ip, 16) == 0 && m->addr.port == ev.to.port) to = i;
             if (!ev.reason || !is(ev.name, m->name)) continue;
-            CHECK(ev.reason != OCM_REASON_TIMEOUT || clock >= m->alive);
+            CHECK(ev.reason != OCM_REASON_TIMEOUT || reg_now >= m->alive);
             m->alive = 0;
         }
         if (to >= 0) net_send(w, NET_DOWN, to, ev.datagram);
     }
-    for (i = 0; i < w->members; i++) CHECK(!w->member[i].alive || clock < w->member[i].alive);
-    CHECK(ev.until > clock);
+    for (i = 0; i < w->members; i++) CHECK(!w->member[i].alive || reg_now < w->member[i].alive);
+    CHECK(ev.until > reg_now);
     w->wake = ev.until == UINT64_MAX ? UINT64_MAX : ev.until - w->ahead;
 }
 
@@ -3375,8 +3374,8 @@ static void net_kill(net_world *w)
     int i;
     w->restarted = 1;
     for (i = 0; i < w->members; i++) w->member[i].alive = 0;
-    free(w->reg);
-    w->reg = NULL;
+    if (reg_g) reg_end();
+    reg_g = NULL;
     w->wake = UINT64_MAX;
 }
 
@@ -3385,40 +3384,32 @@ static void net_start(net_world *w)
     uint8_t random[32];
     int i;
     for (i = 0; i < 32; i++) random[i] = (uint8_t)dice(&w->lot);
-    w->reg = ocm_registry_init(allocate(ocm_registry_size(&w->limits)), &w->limits, random);
+    reg_begin(&w->limits);
+    ocm_registry_init(reg_memory, &w->limits, random);
     net_drain(w);
 }
 
 static void net_request(net_world *w, const net_thing *t)
 {
-    static uint8_t out[OCM_ANSWER_MAX];
-    static ocm_conn c;
-    const ocm_counts *counts = ocm_registry_counts(w->reg), before = *counts;
-    uint64_t clock = w->now + w->ahead;
+    const ocm_counts before = *reg_counts;
     net_member *m = &w->member[t->member];
-    size_t i, len = 0;
-    int status = 0;
-    ocm_io io;
+    reg_person *p = reg_who(m->name);
+    size_t i;
     for (i = 0; m->plain && i + 7 <= t->len; i++)
         if (memcmp(t->bytes + i, "\"ocm\":1", 7) == 0) t->bytes[i + 6] = '0';
-    ocm_conn_open(&c, &t->addr, clock);
-    ocm_conn_received(&c, t->bytes, t->len, clock);
-    for (ocm_conn_next(&c, w->reg, clock, &io); io.send.len;
-         ocm_conn_next(&c, w->reg, clock, &io)) {
-        memcpy(out + len, io.send.ptr, io.send.len);
-        len += io.send.len;
-        ocm_conn_sent(&c, io.send.len);
-        if (io.status) status = io.status;
-    }
-    ocm_conn_close(&c, w->reg, clock);
-    net_put(w, NET_ANSWER, t->member, view(out, len));
+    reg_now = w->now + w->ahead;
+    p->tcp = t->addr;
+    reg_connect(p);
+    reg_receive(p, t->bytes, t->len);
+    reg_hang_up(p);
+    net_put(w, NET_ANSWER, t->member, view(p->answer, p->len));
     w->wake = w->now;
-    if (status >= 300) return;
-    w->rooms += counts->rooms > before.rooms;
+    if (p->status >= 300) return;
+    w->rooms += reg_counts->rooms > before.rooms;
     w->thing[w->things - 1].room = w->rooms;
-    w->thing[w->things - 1].admitted = counts->members > before.members;
-    if (counts->members > before.members) m->fresh = !m->plain;
-    m->alive = clock + (m->fresh ? 10000 : 300000);
+    w->thing[w->things - 1].admitted = reg_counts->members > before.members;
+    if (reg_counts->members > before.members) m->fresh = !m->plain;
+    m->alive = reg_now + (m->fresh ? 10000 : 300000);
 }
 
 /* -- a member's side -- */
@@ -3498,7 +3489,7 @@ static void net_act(net_world *w, net_member *m, const ocm_action *a)
     m->told[a->kind]++;
     if (a->kind == OCM_DO_CONNECT || a->kind == OCM_DO_DISCONNECT) m->call++;
     if (a->kind == OCM_DO_CONNECT && !(m->cut & NET_REQUEST)) {
-        if (w->reg) ocm_session_connected(m->s, ocm_text("10.0.0.1"), m->addr.port, clock);
+        if (reg_g) ocm_session_connected(m->s, ocm_text("10.0.0.1"), m->addr.port, clock);
         else ocm_session_received(m->s, NULL, 0, clock);
     }
     if (a->kind == OCM_DO_REQUEST) net_put(w, NET_REQUEST, member, a->text);
@@ -3549,13 +3540,13 @@ static void net_tcp(net_world *w, const net_thing *t)
 {
     net_member *m = &w->member[t->member];
     if (m->cut & t->kind || t->call != m->call) return; /* the session gives up, or has hung up */
-    if (t->kind == NET_REQUEST && w->reg) {
+    if (t->kind == NET_REQUEST && reg_g) {
         net_request(w, t);
         return;
     }
-    ocm_session_received(m->s, t->bytes, w->reg ? t->len : 0, w->now + m->ahead);
+    ocm_session_received(m->s, t->bytes, reg_g ? t->len : 0, w->now + m->ahead);
     net_pull(w, m);
-    if (!t->room || !w->reg) return;
+    if (!t->room || !reg_g) return;
     if (m->room && m->room != t->room) m->notices = m->entered = m->seq = m->lost = 0;
     if (m->room) m->notices += (uint64_t)t->admitted;
     m->room = t->room;
@@ -3571,11 +3562,12 @@ static void net_happen(net_world *w, size_t i)
     int k, taken = 0;
     memmove(w->thing + i, w->thing + i + 1, (--w->things - i) * sizeof t);
     if (t.kind == NET_REQUEST || t.kind == NET_ANSWER) net_tcp(w, &t);
-    if (t.kind == NET_UP && w->reg) {
+    if (t.kind == NET_UP && reg_g) {
+        reg_now = w->now + w->ahead;
         w->wake = w->now;
-        if (ocm_registry_datagram(w->reg, t.bytes, t.len, &t.addr, w->now + w->ahead)) {
+        if (reg_send_bytes(t.bytes, t.len, &t.addr)) {
             m->fresh = 0;
-            m->alive = w->now + w->ahead + 300000;
+            m->alive = reg_now + 300000;
         }
     }
     for (k = 0; k < w->members && t.kind == NET_DOWN; k++) {
@@ -3789,7 +3781,7 @@ static void net_step(net_world *w, const char *step)
     n[0] = strtoul(who, NULL, 10);
     if (net_is(what, "crowd")) net_crowd(w, (int)n[0], n[1], n[2] > 0);
     else if (net_is(what, "wait")) net_run_until(w, w->now + n[0]);
-    else if (net_is(what, "stop")) ocm_registry_stop(w->reg);
+    else if (net_is(what, "stop")) ocm_registry_stop(reg_g);
     else if (net_is(what, "kill")) net_kill(w);
     else if (net_is(what, "start")) net_start(w);
     else if (net_is(what, "pause")) w->paused = w->now + n[0];
@@ -3799,8 +3791,8 @@ static void net_step(net_world *w, const char *step)
         net_check(w);
     }
     else if (net_is(what, "median")) CHECK(net_percentile(w, 50, &count) <= n[0]);
-    else if (net_is(what, "rooms")) CHECK(ocm_registry_counts(w->reg)->rooms == n[0]);
-    else if (net_is(what, "members")) CHECK(ocm_registry_counts(w->reg)->members == n[0]);
+    else if (net_is(what, "rooms")) CHECK(reg_counts->rooms == n[0]);
+    else if (net_is(what, "members")) CHECK(reg_counts->members == n[0]);
     else if (*who == '?') net_type(w, -1, n[1], (uint32_t)n[2], n[3]);
     else if (net_is(what, "net")) {
         w->loss = (int)n[0];
@@ -3812,7 +3804,7 @@ static void net_step(net_world *w, const char *step)
             if (*who == '*' || i == (int)n[0]) net_member_step(w, i, what, n, word);
     }
     for (i = 0; i < w->members; i++) net_pull(w, &w->member[i]);
-    if (w->reg && w->paused <= w->now) net_drain(w);
+    if (reg_g && w->paused <= w->now) net_drain(w);
 }
 
 static void net_script(net_world *w, const char *script)
