@@ -3986,46 +3986,39 @@ static void net_table(void)
 /* ---- Fuzzing: a byte string is a script of inputs. Built with -DOCM_FUZZ it is libFuzzer's; the
    tests run changed conversations, and `./test corpus DIR` writes the conversations. ---- */
 
-static ocm_registry *fuzz_g;
-static ocm_conn fuzz_conn[7];
-static uint8_t fuzz_token[7][OCM_TOKEN_LEN]; /* of who joined on that connection */
 static ocm_session fuzz_s;
 
 /* A client does something to the registry. The steps from 13 on are payloads, which go with its
    token. */
-static void fuzz_client(int what, int who, const uint8_t *bytes, size_t len, uint64_t now)
+static void fuzz_client(int what, reg_person *p, const uint8_t *bytes, size_t len)
 {
-    const ocm_addr from = reg_host(who & 6, 4000 + who);
-    ocm_conn *c = &fuzz_conn[who];
-    uint8_t d[OCM_DATAGRAM_MAX];
-    ocm_io io;
-    size_t i;
-    int n;
-    if (what == 1) ocm_registry_stop(fuzz_g);
-    if (what == 2) ocm_conn_close(c, fuzz_g, now);
-    if (what == 2) ocm_conn_open(c, &from, now);
+    uint8_t d[OCM_DATAGRAM_MAX + 65536];
+    size_t i, head = what < 13 ? 0 : reg_header("lobby", p->token, d);
+    if (what == 1) ocm_registry_stop(reg_g);
+    if (what == 2) reg_connect(p);
     if (what >= 3 && what < 9) {
-        ocm_conn_next(c, fuzz_g, now, &io);
-        if (io.read) ocm_conn_received(c, bytes, len < io.read ? len : io.read, now);
-        ocm_conn_next(c, fuzz_g, now, &io);
-        for (i = 0; i + 9 + OCM_TOKEN_LEN <= io.send.len; i++)
-            if (memcmp(io.send.ptr + i, "\"token\":\"", 9) == 0)
-                memcpy(fuzz_token[who], io.send.ptr + i + 9, OCM_TOKEN_LEN);
-        if (what > 4) ocm_conn_sent(c, io.send.len);
+        const ocm_view *answer = &p->io.send;
+        ocm_conn_next(p->conn, reg_g, reg_now, &p->io);
+        if (p->io.read)
+            ocm_conn_received(p->conn, bytes, len < p->io.read ? len : p->io.read, reg_now);
+        ocm_conn_next(p->conn, reg_g, reg_now, &p->io);
+        for (i = 0; i + 9 + OCM_TOKEN_LEN <= answer->len; i++)
+            if (memcmp(answer->ptr + i, "\"token\":\"", 9) == 0)
+                memcpy(p->token, answer->ptr + i + 9, OCM_TOKEN_LEN);
+        if (what > 4) ocm_conn_sent(p->conn, answer->len);
     }
-    if (what >= 9 && what < 13) ocm_registry_datagram(fuzz_g, bytes, len, &from, now);
-    n = ocm_datagram_encode(d, sizeof d, ocm_text("lobby"), view(fuzz_token[who], OCM_TOKEN_LEN),
-                            view(bytes, len));
-    if (what >= 13 && n > 0) ocm_registry_datagram(fuzz_g, d, (size_t)n, &from, now);
+    if (what < 9) return;
+    memcpy(d + head, bytes, len);
+    reg_send_bytes(d, head + len, &p->at);
 }
 
-static void fuzz_server(int what, const uint8_t *bytes, size_t len, uint64_t now)
+static void fuzz_server(int what, const uint8_t *bytes, size_t len)
 {
     if (what == 1) ocm_session_leave(&fuzz_s);
     if (what == 2) ocm_session_say(&fuzz_s, view(bytes, len));
-    if (what == 3) ocm_session_connected(&fuzz_s, ocm_text("127.0.0.1"), 4000, now);
-    if (what >= 4 && what < 8) ocm_session_received(&fuzz_s, bytes, len, now);
-    if (what >= 8) ocm_session_datagram(&fuzz_s, bytes, len, now);
+    if (what == 3) ocm_session_connected(&fuzz_s, ocm_text("127.0.0.1"), 4000, reg_now);
+    if (what >= 4 && what < 8) ocm_session_received(&fuzz_s, bytes, len, reg_now);
+    if (what >= 8) ocm_session_datagram(&fuzz_s, bytes, len, reg_now);
 }
 
 /* Whatever its clients do to a registry and its server to a session (who = 7), they come to rest
@@ -4033,16 +4026,15 @@ static void fuzz_server(int what, const uint8_t *bytes, size_t len, uint64_t now
 static void fuzz(const uint8_t *p, size_t len)
 {
     const ocm_limits limits = {3, 8, 5, 4, 3, 65536, 20, 5};
-    const uint8_t random[32] = {1};
-    uint64_t now = 0;
     ocm_event ev;
     ocm_action a;
     int i, ends = 0;
-    fuzz_g = ocm_registry_init(allocate(ocm_registry_size(&limits)), &limits, random);
+    reg_begin(&limits);
     for (i = 0; i < 7; i++) {
-        const ocm_addr from = reg_host(i & 6, 4000 + i);
-        ocm_conn_open(&fuzz_conn[i], &from, now);
-        memset(fuzz_token[i], 0, OCM_TOKEN_LEN);
+        char name[2] = {(char)('a' + i), 0};
+        reg_person *who = reg_who(name);
+        who->at = who->tcp = reg_host(i & 6, 4000 + i);
+        reg_connect(who);
     }
     ocm_session_open(&fuzz_s, OCM_JOIN_OR_CREATE, ocm_text("lobby"), ocm_text("bob"), ocm_text(""));
     a.until = UINT64_MAX;
@@ -4055,26 +4047,26 @@ static void fuzz(const uint8_t *p, size_t len)
         p += 3 + n;
         len -= 3 + n;
         for (i = FRAME; i <= LISTED; i++) decode(i, bytes, n < OCM_FRAME_MAX ? n : OCM_FRAME_MAX);
-        if (what == 0 && who == 7 && a.until != UINT64_MAX) now = a.until;
-        else if (what == 0) now += n * 50;
-        else if (who == 7) fuzz_server(what, bytes, n, now);
-        else fuzz_client(what, who, bytes, n, now);
-        for (; pulls && ocm_registry_next(fuzz_g, now, &ev); pulls--)
-            if (who == 6) ocm_registry_failed(fuzz_g, &ev, now);
+        if (what == 0 && who == 7 && a.until != UINT64_MAX) reg_now = a.until;
+        else if (what == 0) reg_now += n * 50;
+        else if (who == 7) fuzz_server(what, bytes, n);
+        else fuzz_client(what, &reg_people[who], bytes, n);
+        for (; pulls && ocm_registry_next(reg_g, reg_now, &ev); pulls--)
+            if (who == 6) ocm_registry_failed(reg_g, &ev, reg_now);
         CHECK(pulls > 0 || what & 1);
-        CHECK(ocm_registry_counts(fuzz_g)->members <= limits.members);
-        for (; turns && ocm_session_next(&fuzz_s, now, &a); turns--) {
+        CHECK(reg_counts->members <= limits.members);
+        for (; turns && ocm_session_next(&fuzz_s, reg_now, &a); turns--) {
             ends += a.kind == OCM_END;
             CHECK(a.kind >= OCM_DO_CONNECT && a.kind <= OCM_END);
             CHECK(a.kind != OCM_DO_SEND || a.text.len <= OCM_DATAGRAM_MAX);
             CHECK(a.count <= OCM_INTEGER_MAX);
         }
         CHECK(turns > 0);
-        CHECK(a.until > now);
+        CHECK(a.until > reg_now);
         free(bytes);
     }
     CHECK(ends <= 1);
-    free(fuzz_g);
+    reg_end();
 }
 
 /* One of the conversations above as a script, with the k-th of each of its lists. */
