@@ -2551,11 +2551,11 @@ static void test_storm(void)
 
 /* ---- Hostile inputs ---- */
 
-/* What mal sends by UDP, and eve, from the same host, by TCP; and how many lines alice and bea hear
-   of it in all: while mal is no member, is one of level 1, one in JSON, one in a dialect without
-   JSON (there any text is a message). */
-static const struct { int heard[4]; const char *scripts[64]; } hostile[] = {
-    {{0, 0, 0, 0}, /* another token, room, host; too long, no text; half a request, none, refused */
+/* What mal sends by UDP, and eve, from the same host, by TCP; and whether alice and bea hear of it:
+   while mal is no member, is one of level 1, one in JSON, one in a dialect without JSON (there any
+   text is a message). */
+static const struct { const char *heard, *scripts[64]; } hostile[] = {
+    {"----", /* another token, room, host; too long, no text; half a request, none, refused */
      {"mal datagram", "mal datagram $00", "mal datagram $ff$ff", "mal datagram $05$20lob",
       "mal datagram $05$20lobbyf{32}hi", "mal datagram $05$00lobbyhi",
       "mal datagram $05$1flobby0{31}hi", "mal datagram $05$21lobby$t0hi",
@@ -2588,11 +2588,11 @@ static const struct { int heard[4]; const char *scripts[64]; } hostile[] = {
       "eve asks join locked json " GUESS " = 401\n30 times eve asks join locked json " GUESS,
       "99 times eve opens & eve asks list locked json " GUESS, "crowd 99 lobby 4", "crowd 99 - 4",
       "99 times eve asks list - json {}"}},
-    {{0, 2, 2, 2}, /* another port, in another's name */
+    {"-+++", /* another port, in another's name */
      {"mal port 53\nmal: x", "mal raw {`message`:`\\u202egnp.exe`}",
       "mal raw {`sender`:`alice`,`message`:`x`}", "mal raw {`sender`:`system`,`message`:`x`}",
       "mal leaves\nmal leaves\nmal: x"}},
-    {{0, 0, 0, 2}, /* text only in a dialect without JSON; an echo loop; far ahead */
+    {"---+", /* text only in a dialect without JSON; an echo loop; far ahead */
      {"mal raw x{3982}", "mal raw {`message`:`\\u001b]0;x\\u0007`}",
       "mal raw {`message`:`\\u0000`}", "mal raw {`message`:`\\ud800`}", "mal raw {`message`:",
       "mal raw {`a`:[{40}", "mal raw {`message`:{`a`:1}}", "mal raw {`message`:1e999}",
@@ -2601,65 +2601,54 @@ static const struct { int heard[4]; const char *scripts[64]; } hostile[] = {
       "mal raw {`sender`:`system`,`operation`:3,`reason`:`host`,`message`:`x`}",
       "mal raw {`sender`:`alice`,`message`:`x`,`seq`:4}", "mal raw " POSITION "4,`first`:1,`id`:0}",
       "mal at 9007199254740991", "mal at 9007199254740992", "mal raw " POSITION "-1}"}},
-    {{0, 0, 2, 2}, {"mal raw {`message`:`x`,`id`:9007199254740991}"}},
-    {{0, 2, 6, 6}, {"mal 1: x\nmal 1: x\nmal 3: x"}},
-    {{0, 0, 0, 40}, {"99 times mal at 0 & pull 99"}},
-    {{0, 4, 0, 0},
+    {"--++", {"mal raw {`message`:`x`,`id`:9007199254740991}"}},
+    {"-+++", {"mal 1: x\nmal 1: x\nmal 3: x"}},
+    {"---+", {"99 times mal at 0 & pull 99"}},
+    {"-+--",
      {"mal raw {`message`:`x`}^{`message`:`y`}^{`message`:",
       "mal raw {`message`:`x`}^{`sender`:`system`,`operation`:2}^{`message`:`y`}"}},
-    {{0, 40, 40, 40}, {"200 times mal: x", "20 times mal: x{3900} & pull 99"}},
-    {{3, 5, 5, 5},
+    {"-+++", {"200 times mal: x", "20 times mal: x{3900} & pull 99"}},
+    {"++++",
      {"fail mal\nalice: a\npull 9\nwait 5000\nalice: b\npull 9\nwait 6000\nalice: c\npull 9"}},
-    {{0, 2, 0, 0}, {"wait 11000"}},
-    {{2, 2, 2, 2},
+    {"-+--", {"wait 11000"}},
+    {"++++",
      {"eve asks join lobby json {`username`:`eve`,`ip`:`10.0.0.1`,`port`:4001} = 200\n"
       "eve port 4001"}},
-    {{4, 4, 4, 4}, {"eve opens\neve takes 5\neve asks join lobby text eve\neve hangs"}}};
+    {"++++", {"eve opens\neve takes 5\neve asks join lobby text eve\neve hangs"}}};
 
+/* Whatever it was, afterwards the room goes on. */
 static void test_hostile(void)
 {
     static const char *const dialects[] = {"json1", "json", "text", "team_a"};
     const char *const *script;
-    size_t i, k, n, cases = 0;
-    int heard;
+    size_t i, k, cases = 0;
     for (i = 0; i < COUNT(hostile); i++)
         for (script = hostile[i].scripts; *script; script++)
             for (k = 0; k < 8; k++, cases++) {
                 const size_t d = k / 2, member = k % 2;
-                reg_person *mal;
+                const char heard = hostile[i].heard[!member ? 0 : d < 2 ? d + 1 : 3];
                 REG(.rooms = 4, .members = 40, .rate = 10, .log = 65536);
                 row = *script;
                 reg_run("alice create lobby json\nbea join lobby text\n"
-                        "carol create locked json `password`:`key`");
-                mal = reg_who("mal");
-                reg_run("eve host 4\nmal join %s %s = %d -> *", member ? "lobby" : "nowhere",
+                        "carol create locked json `password`:`key`\n"
+                        "mal join %s %s = %d\neve host 4 -> *", member ? "lobby" : "nowhere",
                         dialects[d], member ? 200 : 404);
-                strcpy(mal->room, "lobby");
-                if (!member) memset(mal->token, '0', OCM_TOKEN_LEN);
+                strcpy(reg_who("mal")->room, "lobby");
+                if (!member) memset(reg_who("mal")->token, '0', OCM_TOKEN_LEN);
                 reg_lenient = 1;
                 reg_run("%s", row);
                 reg_lenient = 0;
-                reg_drain();
-                for (heard = 0, n = 0; n < reg_line_count; n++) {
-                    const reg_line *l = &reg_lines[n];
-                    heard += l->to == reg_who("alice") || l->to == reg_who("bea");
-                    CHECK(l->to != reg_who("carol"));
-                    CHECK(l->to != reg_who("bea") || reg_like(l->text, strlen(l->text), "mal: *") ||
-                          reg_like(l->text, strlen(l->text), "alice: *") ||
-                          reg_like(l->text, strlen(l->text), "system: mal left*") ||
-                          reg_like(l->text, strlen(l->text), "system: eve *"));
-                }
-                CHECK(heard == hostile[i].heard[member ? d < 2 ? d + 1 : 3 : 0]);
-                reg_forget();
-                reg_run("fail nobody\nzoe join lobby %s -> alice +zoe, bea +zoe, mal **, eve **\n"
+                reg_run("drain -> mal **, eve **%s\nfail nobody\n"
+                        "zoe join lobby %s -> alice +zoe, bea +zoe, mal **, eve **\n"
                         "zoe: hi -> alice, bea, mal **, eve **%s\n"
                         "alice: ho -> bea, zoe, mal **, eve **\n"
                         "zoe leaves -> zoe out left, alice -zoe, bea -zoe, mal **, eve **",
-                        dialects[d], d ? "" : ", zoe");
+                        heard == '+' ? ", bea *, bea **, alice **" : "", dialects[d],
+                        d ? "" : ", zoe");
                 reg_end();
             }
     row = "";
-    CHECK(cases == 712);
+    CHECK(cases == 712); /* README.md says so */
 }
 
 #define REGISTRY_TESTS \
