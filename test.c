@@ -2190,46 +2190,35 @@ static void test_many(void)
 
 /* Random inputs, against a model that knows only what was asked and said. The host of each room is
    of level 1 and asks for the log from its first entry on: so what it hears is the log, without a
-   hole, and has to hold whatever the model knows to be accepted, in that order. What everybody else
-   gets is compared with that log whenever all is delivered. */
+   hole, and has to hold whatever was accepted, in that order: names and texts are numbered. What
+   everybody else gets is compared with that log whenever all is delivered. */
 
-enum { STORM_ROOMS = 4, STORM_MEMBERS = 14, STORM_LIVES = 9, STORM_LOG = 500 };
-
-typedef struct storm_entry {
-    int operation;
-    uint64_t id;
-    char who[32], text[200];
-} storm_entry;
+enum { STORM_ROOMS = 4, STORM_MEMBERS = 14, STORM_LIVES = 16, STORM_LOG = 1024 };
 
 typedef struct storm_life { /* a room, until its last member is told of its end */
     int used, open, name;
-    unsigned seq, said, checked, left; /* entries in the log; accepted; compared; left */
-    unsigned expected[STORM_LOG];                 /* the numbers in what was accepted */
-    storm_entry entry[STORM_LOG + 1];
+    unsigned said, left;        /* what was accepted; who left */
+    unsigned seq, read, newest; /* entries in the log; those accepted; the last of these */
+    char entry[STORM_LOG][256]; /* more than the log of the registry holds */
 } storm_life;
 
 typedef struct storm_member {
     reg_person *p;
-    int used, in, reason, host, spoke, placed, moved;
+    int used, in, reason, host, moved;
     storm_life *life;
-    unsigned next, highest; /* entry to hear next; last position, if placed */
-    uint64_t heard, taken, entered; /* entered: the seq of its notice */
+    unsigned next, pause; /* entry to hear next; where its last position lets it pause, or 0 */
+    uint64_t taken;
 } storm_member;
 
 static storm_life storm_lives[STORM_LIVES];
 static storm_member storm_crowd[STORM_MEMBERS + 1];
 static uint32_t storm_dice;
-static unsigned storm_names;
+static unsigned storm_number;
 static int storm_settled; /* nothing is left to be delivered */
 
 static unsigned storm_chance(unsigned below)
 {
     return dice(&storm_dice) % below;
-}
-
-static void storm_expect(storm_life *l, unsigned number)
-{
-    if (CHECK(l->said + 1 < STORM_LOG)) l->expected[l->said++] = number;
 }
 
 /* That membership has ended; a host's takes all others of its room with it. */
@@ -2238,25 +2227,16 @@ static void storm_out(storm_member *m)
     size_t i;
     m->in = 0;
     m->life->left += !m->host;
-    if (!m->host) return;
-    m->life->open = 0;
+    m->life->open &= !m->host;
     for (i = 0; i < COUNT(storm_crowd); i++)
-        if (storm_crowd[i].used && storm_crowd[i].life == m->life) storm_crowd[i].in = 0;
-}
-
-/* When that member has been silent for too long. */
-static uint64_t storm_deadline(const storm_member *m)
-{
-    return m->heard + (m->spoke || m->p->dialect != 'L' ? 300000 : 10000);
+        if (storm_crowd[i].life == m->life) storm_crowd[i].in &= m->life->open;
 }
 
 /* A datagram from a member counts. */
-static void storm_sends(storm_member *m, int result)
+static void storm_sends(int result)
 {
     storm_settled = 0;
     CHECK(result == 1);
-    m->heard = reg_now;
-    m->spoke = 1;
 }
 
 /* Pulls a datagram. If it is the last one of a membership, there was a reason. */
@@ -2270,72 +2250,67 @@ static int storm_pull(void)
     m->reason = reg_lines[first].reason;
     if (!m->in || !m->reason) return 1;
     if (m->reason == OCM_REASON_HOST) return 1; /* the host's own end may come after it */
-    CHECK(m->reason == OCM_REASON_TIMEOUT && storm_deadline(m) <= reg_now);
+    CHECK(m->reason == OCM_REASON_TIMEOUT);
     storm_out(m);
     return 1;
 }
 
-/* The host's next line is the log's next entry; what the model knows to be accepted is in it, in
-   that order, and who left is told there. */
-static void storm_read_log(storm_life *l, const char *line)
+/* An entry as the dialects without JSON have it: "n12: x13 by n12 00", "system: n12 joined". Its
+   seq, 0 if it tells none. */
+static unsigned storm_words(const reg_person *p, const char *line, char *out)
 {
     uint8_t buffer[OCM_DATAGRAM_MAX];
-    storm_entry *e = &l->entry[l->seq + 1];
     ocm_message n;
-    if (!CHECK(ocm_message_decode(ocm_text(line), buffer, &n) == 1)) return;
-    e->operation = n.has & OCM_HAS_OPERATION ? (int)n.operation : 0;
-    if (e->operation > OCM_OP_LEFT) return;
-    if (!CHECK(l->seq + 1 < STORM_LOG && n.seq == ++l->seq)) return;
-    e->id = n.has & OCM_HAS_ID ? n.id : 0;
-    sprintf(e->who, "%.*s", OCM_S(e->operation ? n.username : n.sender));
-    sprintf(e->text, "%.*s", OCM_S(n.text)); /* "n12 joined", or "x13 by n12 ..." */
-    CHECK(e->operation || strncmp(strstr(e->text, "by ") + 3, e->who, strlen(e->who)) == 0);
-    if (e->operation != OCM_OP_LEFT)
-        CHECK(l->checked < l->said && l->expected[l->checked++] == strtoul(e->text + 1, NULL, 10));
+    if (!reg_json(p)) snprintf(out, 256, "%s", line);
+    if (!reg_json(p) || !CHECK(ocm_message_decode(ocm_text(line), buffer, &n) == 1)) return 0;
+    snprintf(out, 256, "%.*s: %.*s", OCM_S(n.sender), OCM_S(n.text));
+    return n.has & OCM_HAS_SEQ ? (unsigned)n.seq : 0;
 }
 
-/* A member hears what comes after its own notice; below level 1 nobody hears its own words. */
-static void storm_pass_own(storm_member *m)
+/* The host's next line is the log's next entry; what was accepted is in it, in that order, and who
+   left is told there. A member hears what comes after its own notice. */
+static void storm_read_log(storm_member *host, const char *line)
 {
-    const reg_person *p = m->p;
-    const storm_entry *e = m->life->entry;
-    if (m->next == 0) {
-        for (m->next = 1; m->next <= m->life->seq; m->next++)
-            if (e[m->next].operation == OCM_OP_JOINED && !strcmp(e[m->next].who, p->name)) break;
-        CHECK(p->dialect != 'L' || m->entered == m->next);
-        m->next++;
+    storm_life *l = host->life;
+    char *e = l->entry[++l->seq % STORM_LOG], joined[64];
+    unsigned long number;
+    storm_member *m;
+    CHECK(storm_words(host->p, line, e) == l->seq);
+    if (strstr(e, " left")) return;
+    number = strtoul(strstr(e, ": ") + 3, NULL, 10);
+    CHECK(number > l->newest);
+    l->newest = (unsigned)number;
+    l->read++;
+    if (strstr(e, "by ")) CHECK(strncmp(strstr(e, "by ") + 3, e, strcspn(e, ":")) == 0);
+    for (m = storm_crowd; m < storm_crowd + COUNT(storm_crowd); m++) {
+        sprintf(joined, "system: %.20s joined", m->used ? m->p->name : "");
+        if (strcmp(e, joined) != 0) continue;
+        CHECK(!m->next || m->next == l->seq + 1);
+        m->next = l->seq + 1;
     }
-    while (p->dialect != 'L' && m->next <= m->life->seq && !e[m->next].operation &&
-           strcmp(e[m->next].who, p->name) == 0)
-        m->next++;
+}
+
+/* What it has to hear next: below level 1 nobody hears its own words. */
+static const char *storm_next(storm_member *m)
+{
+    for (; m->next <= m->life->seq; m->next++) {
+        const char *e = m->life->entry[m->next % STORM_LOG], *name = m->p->name;
+        if (m->p->dialect == 'L' || strncmp(e, name, strlen(name)) != 0 || e[strlen(name)] != ':')
+            return e;
+    }
+    return "";
 }
 
 /* One line to a member that is not a host: the next of the log, or something for it alone. */
 static void storm_check_line(storm_member *m, const char *line)
 {
-    static char expected[2048];
-    const reg_person *p = m->p;
-    const storm_life *l = m->life;
-    const char *seq = strstr(line, ",\"seq\":");
-    unsigned at = seq ? (unsigned)strtoul(seq + 7, NULL, 10) : 0;
-    storm_pass_own(m);
-    if (!reg_json(p)) at = m->next;
-    if (reg_is_status(line)) {
-        CHECK(p->dialect == 'L' && at <= l->seq);
-        return;
-    }
+    char words[256], notice[512];
+    const unsigned at = storm_words(m->p, line, words);
     if (at > m->next && (m->moved || m->reason)) m->next = at; /* the log lost some */
     if (at) m->moved = 0;
-    if (at == m->next && at <= l->seq) {
-        const storm_entry *e = &l->entry[at];
-        reg_entry(p, e->operation, e->who, e->text, at, e->id, expected);
-        if (reg_like(line, strlen(line), expected)) {
-            m->next++;
-            return;
-        }
-    }
-    reg_entry(p, OCM_OP_NOTICE, p->name, "", 0, 0, expected);
-    CHECK(p->dialect != 'L' && reg_like(line, strlen(line), expected));
+    reg_entry(m->p, OCM_OP_NOTICE, m->p->name, "", 0, 0, notice);
+    if (strcmp(storm_next(m), words) == 0) CHECK(m->next++ == at || !reg_json(m->p));
+    else CHECK(m->p->dialect != 'L' && reg_like(line, strlen(line), notice) && words[8]);
 }
 
 /* Delivers everything, and then all must be as the model has it. */
@@ -2343,34 +2318,31 @@ static void storm_settle(void)
 {
     uint32_t rooms = 0, members = 0;
     size_t i, hosts;
+    storm_life *l;
+    storm_member *m;
     while (storm_pull()) {}
     storm_settled = 1;
     for (hosts = 2; hosts-- > 0;)
         for (i = 0; i < reg_line_count; i++) {
-            storm_member *m = &storm_crowd[reg_lines[i].to - reg_people];
+            m = &storm_crowd[reg_lines[i].to - reg_people];
             row = reg_lines[i].text;
-            if (m->host != (int)hosts || reg_lines[i].reason) continue;
-            if (m->host) storm_read_log(m->life, row);
+            if (m->host != (int)hosts || reg_lines[i].reason || reg_is_status(row)) continue;
+            if (m->host) storm_read_log(m, row);
             else storm_check_line(m, row);
         }
     row = "";
     reg_forget();
-    for (i = 0; i < STORM_LIVES; i++) {
-        storm_life *l = &storm_lives[i];
-        CHECK(!l->used || l->checked == l->said);
+    for (l = storm_lives; l < storm_lives + STORM_LIVES; l++) {
+        CHECK(!l->used || l->read == l->said);
         CHECK(!l->open || l->seq == l->said + l->left);
         rooms += (uint32_t)l->open;
         l->used = l->open;
     }
-    for (i = 0; i < COUNT(storm_crowd); i++) {
-        storm_member *m = &storm_crowd[i];
+    for (m = storm_crowd; m < storm_crowd + COUNT(storm_crowd); m++) {
         if (!m->used) continue;
-        if (!m->host) storm_pass_own(m);
         if (!m->host && !m->moved && (m->in || m->reason == OCM_REASON_HOST))
-            CHECK(m->next == m->life->seq + 1 || /* or it pauses */
-                  (m->placed && m->next > m->highest + 64));
+            CHECK(!*storm_next(m) || (m->pause && m->next >= m->pause));
         CHECK(m->in == !m->reason);
-        CHECK(!m->in || storm_deadline(m) > reg_now);
         m->used = m->in;
         members += (uint32_t)m->in;
     }
@@ -2381,7 +2353,7 @@ static void storm_settle(void)
 /* Asks, and reads so many bytes of the answer: if that is not all, the client closes. */
 static void storm_ask(reg_person *p, int op, const char *room, const char *more, size_t bite)
 {
-    p->tcp = reg_host(1 + (int)storm_chance(3), 1024 + (int)(++storm_names % 60000));
+    p->tcp = reg_host(1 + (int)storm_chance(3), 1024 + (int)(++storm_number % 60000));
     reg_connect(p);
     p->bite = bite;
     reg_ask(p, op, room, p->name, more);
@@ -2398,14 +2370,14 @@ static void storm_request(void)
     reg_person *p;
     char text[8];
     while (l < storm_lives + STORM_LIVES && (!l->open || l->name != room)) l++;
-    if (l == storm_lives + STORM_LIVES) l = NULL;
+    expected = l < storm_lives + STORM_LIVES ? 200 : 404;
+    if (op == OCM_CREATE) expected = expected == 200 ? 409 : 201;
     while (m < storm_crowd + STORM_MEMBERS && m->used) m++;
     if (m->used) return;
     memset(m, 0, sizeof *m);
     p = m->p = &reg_people[m - storm_crowd];
-    sprintf(p->name, "n%u", storm_names + 1);
+    sprintf(p->name, "n%u", storm_number + 1);
     sprintf(text, "r%d", room);
-    expected = op == OCM_CREATE ? (l ? 409 : 201) : l ? 200 : 404;
     p->dialect = op == OCM_CREATE ? 'L' : "JLTA"[storm_chance(4)];
     storm_ask(p, op, text, "", undone ? storm_chance(33) : SIZE_MAX);
     p->at = p->tcp;
@@ -2414,24 +2386,21 @@ static void storm_request(void)
               (op == OCM_CREATE && reg_counts->rooms == STORM_ROOMS));
     else
         CHECK(p->status == expected);
-    if (p->status == 200) storm_expect(l, storm_names);
-    if (p->status == 200 && undone) l->left++;
-    if (p->status < 300) storm_settled = 0;
-    if (undone || p->status >= 300) return;
-    m->used = m->in = 1;
-    m->heard = reg_now;
-    m->host = op == OCM_CREATE;
-    if (m->host) {
+    if (p->status >= 300) return;
+    storm_settled = 0;
+    if (p->status == 201) {
         for (l = storm_lives; l->used; l++) {}
-        memset(l, 0, sizeof *l);
-        l->used = l->open = 1;
+        memset(l, 0, offsetof(storm_life, entry));
+        l->used = l->open = m->host = 1;
         l->name = room;
-        storm_expect(l, storm_names);
     }
+    l->said++;
+    l->left += (unsigned)undone;
     m->life = l;
-    m->entered = p->seq;
-    if (m->host) storm_sends(m, reg_position(p, 0));
-    else if (p->dialect == 'L' && storm_chance(4)) storm_sends(m, reg_send(p, ""));
+    m->used = m->in = !undone;
+    if (p->dialect == 'L') m->next = (unsigned)p->seq + 1; /* its answer says so */
+    if (m->host) storm_sends(reg_position(p, 0));
+    else if (m->in && p->dialect == 'L' && storm_chance(4)) storm_sends(reg_send(p, ""));
 }
 
 static void storm_speak(storm_member *m)
@@ -2441,11 +2410,11 @@ static void storm_speak(storm_member *m)
     char text[200];
     int settled = storm_settled;
     if (p->dialect == 'L' && storm_chance(4)) id = m->taken + storm_chance(3);
-    sprintf(text, "x%u by %.20s %0*d", ++storm_names, p->name, (int)storm_chance(150) + 1, 0);
-    storm_sends(m, reg_say(p, text, id));
+    sprintf(text, "x%u by %.20s %0*d", ++storm_number, p->name, (int)storm_chance(150) + 1, 0);
+    storm_sends(reg_say(p, text, id));
     if (reg_counts->messages > before) {
         CHECK(reg_counts->messages == before + 1 && (!id || id == m->taken + 1));
-        storm_expect(m->life, storm_names);
+        m->life->said++;
         if (id) m->taken = id;
     } else if (!id || id == m->taken + 1) {
         CHECK(!settled);
@@ -2454,17 +2423,18 @@ static void storm_speak(storm_member *m)
 
 static void storm_position(storm_member *m)
 {
-    unsigned at;
+    unsigned at, last;
     if (m->p->dialect != 'L' || m->host) return;
     storm_settle();
     if (!m->in) return;
-    at = storm_chance(m->life->seq + 1);
-    storm_sends(m, reg_position(m->p, at));
-    if (at < m->highest) return;
-    m->highest = at;
+    last = m->life->seq;
+    at = last - storm_chance(last < 400 ? last + 1 : 400); /* about what the log holds */
+    storm_sends(reg_position(m->p, at));
+    if (at + 65 < m->pause) return;
+    m->pause = at + 65;
     m->next = at + 1;
-    m->placed = m->moved = 1;
-    if (m->life->seq > at + 64) storm_settle(); /* so the log still holds all up to the pause */
+    m->moved = 1;
+    if (m->life->seq >= m->pause) storm_settle(); /* so the log still holds all up to the pause */
 }
 
 /* A member of level 1 comes back with its token, or is cut off while it does. */
@@ -2479,25 +2449,14 @@ static void storm_return(storm_member *m)
     storm_ask(p, OCM_JOIN, p->room, more, cut ? storm_chance(100) : SIZE_MAX);
     CHECK(p->status == 200 && strcmp(p->token, old) == 0);
     if (!cut) p->at = p->tcp;
-    storm_sends(m, reg_send(p, ""));
-}
-
-static void storm_leave(storm_member *m)
-{
-    storm_sends(m, reg_leave(m->p));
-    storm_out(m);
+    storm_sends(reg_send(p, ""));
 }
 
 static void storm_step(int stuck)
 {
     storm_member *m = &storm_crowd[storm_chance(COUNT(storm_crowd))];
     unsigned what = storm_chance(48);
-    if (m->used && m->in && m->life->said + m->life->left > STORM_LOG - 100) {
-        const storm_life *l = m->life; /* which is full: that room has to end */
-        storm_settle();
-        for (m = storm_crowd; m < storm_crowd + COUNT(storm_crowd); m++)
-            if (m->in && m->host && m->life == l) storm_leave(m);
-    } else if (what < 6) {
+    if (what < 6) {
         storm_request();
     } else if (what == 6) {
         storm_settle();
@@ -2507,16 +2466,18 @@ static void storm_step(int stuck)
         if (!stuck || storm_chance(8) == 0) storm_settle();
     } else if (what < 12) {
         for (what = stuck ? 0 : storm_chance(12); what-- > 0;) storm_pull();
-    } else if (!m->used || !m->in) {
+    } else if (!m->in) {
         return;
     } else if (what == 12) {
-        if (storm_chance(m->host ? 24 : 3) == 0) storm_leave(m);
+        if (storm_chance(m->host ? 24 : 3) > 0) return;
+        storm_sends(reg_leave(m->p));
+        storm_out(m);
     } else if (what < 15) {
         storm_position(m);
     } else if (what == 15) {
         storm_return(m);
     } else if (what < 18) {
-        storm_sends(m, reg_send(m->p, ""));
+        storm_sends(reg_send(m->p, ""));
     } else {
         storm_speak(m);
     }
@@ -2531,7 +2492,7 @@ static void test_storm(void)
         memset(storm_lives, 0, sizeof storm_lives);
         memset(storm_crowd, 0, sizeof storm_crowd);
         storm_dice = (uint32_t)(seed + storm) * 2654435761u + 1;
-        storm_names = 0;
+        storm_number = 0;
         REG(.rooms = STORM_ROOMS, .members = STORM_MEMBERS, .rate = OCM_UNLIMITED, .log = 65536,
             .origin_size = OCM_UNLIMITED, .origin_joins = OCM_UNLIMITED);
         for (i = 0; i < COUNT(storm_crowd); i++) sprintf(reg_who("new")->name, "s%u", (unsigned)i);
