@@ -3211,11 +3211,11 @@ typedef struct net_member {
     int fresh;            /* no datagram of it came since the server made it a member */
     uint64_t alive;       /* when the server has to give it up; 0: it is no member */
     /* what follows is of the session that is there now, see net_join */
-    int room, left;         /* whose log it reads; its user has left */
-    uint64_t entered, seq;  /* its first notice; the last entry that it was shown */
-    uint64_t lost, notices; /* entries lost since that; own notices, which it is not shown */
-    uint64_t said, settled; /* its messages; those of which it was told what became */
-    size_t next, last;      /* the messages that it may say next, and was shown last of its own */
+    int room, left;          /* whose log it reads; its user has left */
+    uint64_t entered, seq;   /* its first notice; the last entry that it was shown */
+    uint64_t known, notices; /* entries up to then, shown since, told as lost; own ones, not shown */
+    uint64_t said, settled;  /* its messages; those of which it was told what became */
+    size_t next, last;       /* the messages that it may say next, and was shown last of its own */
     int disorder, told[NET_TOLD];
     uint8_t shown[NET_MESSAGES];
 } net_member;
@@ -3360,19 +3360,15 @@ static uint64_t net_typed(const net_world *w, net_member *m)
     return UINT64_MAX;
 }
 
-/* An entry is shown. They come in the order of seq, the same to everyone; between one and the next
-   are only those of which it was told that they are lost, and an own notice. What was there before
-   it entered is not missed, and another log is read from its beginning. */
+/* An entry is shown. They come in the order of seq, the same to everyone. What was there before it
+   entered is not missed, and another log is read from its beginning. */
 static void net_entry(net_world *w, net_member *m, const ocm_action *a)
 {
-    uint64_t base, own, sum = 0, at = a->seq % NET_LOG;
+    uint64_t sum = 0, at = a->seq % NET_LOG;
     size_t i;
     for (i = 0; i < a->text.len; i++) sum = sum * 31 + a->text.ptr[i];
-    base = m->seq > m->entered ? m->seq : m->entered;
-    own = m->notices && a->seq == base + 2 + m->lost;
-    m->disorder += a->seq <= m->seq || (a->seq > base && a->seq != base + 1 + m->lost + own);
-    m->notices -= own;
-    if (a->seq > base) m->lost = 0;
+    m->disorder += a->seq <= m->seq;
+    m->known += a->seq > m->entered;
     m->seq = a->seq;
     if (w->entry[at].room == m->room && w->entry[at].seq == a->seq)
         m->disorder += w->entry[at].sum != sum;
@@ -3412,7 +3408,7 @@ static void net_act(net_world *w, net_member *m, const ocm_action *a)
     }
     if (a->kind == OCM_DO_REQUEST) net_put(w, NET_REQUEST, member, a->text);
     if (a->kind == OCM_DO_SEND) net_send(w, NET_UP, member, a->text);
-    if (a->kind == OCM_SHOW_ENTERED) m->entered = a->seq;
+    if (a->kind == OCM_SHOW_ENTERED) m->entered = m->known = a->seq;
     if (a->kind >= OCM_SHOW_MESSAGE && a->kind <= OCM_SHOW_LEFT && !m->plain) net_entry(w, m, a);
     if (a->kind == OCM_SHOW_MESSAGE) net_message(w, m, a);
     if (a->kind == OCM_SHOW_REFUSED) {
@@ -3421,7 +3417,7 @@ static void net_act(net_world *w, net_member *m, const ocm_action *a)
         m->settled++;
     }
     if (a->kind == OCM_SHOW_MISSED) {
-        m->lost += a->count;
+        m->known += a->count;
         m->told[NET_LOST] += (int)a->count;
     }
     if (a->kind == OCM_END) {
@@ -3465,7 +3461,7 @@ static void net_tcp(net_world *w, const net_thing *t)
     ocm_session_received(m->s, t->bytes, reg_g ? t->len : 0, w->now + m->ahead);
     net_pull(w, m);
     if (!t->room || !reg_g) return;
-    if (m->room && m->room != t->room) m->notices = m->entered = m->seq = m->lost = 0;
+    if (m->room && m->room != t->room) m->notices = m->entered = m->seq = m->known = 0;
     if (m->room) m->notices += (uint64_t)t->admitted;
     m->room = t->room;
 }
@@ -3607,14 +3603,15 @@ static void net_check(net_world *w)
     uint64_t newest = 0;
     int i;
     for (i = 0; i < w->members; i++)
-        if (w->member[i].room == w->rooms && w->member[i].seq > newest) newest = w->member[i].seq;
+        if (w->member[i].room == w->rooms && w->member[i].known > newest)
+            newest = w->member[i].known;
     for (i = 0; i < w->members; i++) {
         net_member *m = &w->member[i];
         CHECK(m->disorder == 0);
         CHECK(!m->told[OCM_END] == !m->left);
         if (m->left || m->plain) continue;
         CHECK(m->room == w->rooms);
-        CHECK(m->seq == newest || (m->seq + 1 == newest && (m->notices || m->seq < m->entered)));
+        CHECK(m->known + m->notices >= newest);
         CHECK(m->told[OCM_SHOW_MISSED] == 0 || w->restarted || w->limits.log);
         CHECK(m->settled <= m->said);
         CHECK(m->said - m->settled <= (uint64_t)m->told[NET_LOST]);
