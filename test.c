@@ -3215,7 +3215,7 @@ typedef struct net_member {
     uint64_t known, notices; /* entries up to then, shown since, told as lost; own ones, not shown */
     uint64_t said, settled;  /* its messages; those of which it was told what became */
     size_t next, last;       /* the messages that it may say next, and was shown last of its own */
-    int disorder, told[NET_TOLD];
+    int told[NET_TOLD];
     uint8_t shown[NET_MESSAGES];
 } net_member;
 
@@ -3366,11 +3366,10 @@ static void net_entry(net_world *w, net_member *m, const ocm_action *a)
     uint64_t sum = 0, at = a->seq % NET_LOG;
     size_t i;
     for (i = 0; i < a->text.len; i++) sum = sum * 31 + a->text.ptr[i];
-    m->disorder += a->seq <= m->seq;
+    CHECK(a->seq > m->seq);
     m->known += a->seq > m->entered;
     m->seq = a->seq;
-    if (w->entry[at].room == m->room && w->entry[at].seq == a->seq)
-        m->disorder += w->entry[at].sum != sum;
+    if (w->entry[at].room == m->room && w->entry[at].seq == a->seq) CHECK(w->entry[at].sum == sum);
     w->entry[at].room = m->room;
     w->entry[at].seq = a->seq;
     w->entry[at].sum = sum;
@@ -3383,9 +3382,9 @@ static void net_message(net_world *w, net_member *m, const ocm_action *a)
     m->told[NET_PAST] += a->past;
     m->told[NET_HEARD] += a->kind == OCM_SHOW_MESSAGE;
     if (k == 0) return;
-    m->disorder += a->own != own || !ocm_view_equal(a->text, net_words(w, k));
+    CHECK(a->own == own && ocm_view_equal(a->text, net_words(w, k)));
     if (own) {
-        m->disorder += k <= m->last || w->message[at].refusable;
+        CHECK(k > m->last && !w->message[at].refusable);
         m->last = k;
         m->settled++;
     } else if (m->shown[at]++ == 0) {
@@ -3411,7 +3410,7 @@ static void net_act(net_world *w, net_member *m, const ocm_action *a)
     if (a->kind >= OCM_SHOW_MESSAGE && a->kind <= OCM_SHOW_LEFT && !m->plain) net_entry(w, m, a);
     if (a->kind == OCM_SHOW_MESSAGE) net_message(w, m, a);
     if (a->kind == OCM_SHOW_REFUSED) {
-        m->disorder += !w->message[net_number(w, a->text) % NET_MESSAGES].refusable;
+        CHECK(w->message[net_number(w, a->text) % NET_MESSAGES].refusable);
         m->settled++;
     }
     if (a->kind == OCM_SHOW_MISSED) {
@@ -3605,7 +3604,6 @@ static void net_check(net_world *w)
             newest = w->member[i].known;
     for (i = 0; i < w->members; i++) {
         net_member *m = &w->member[i];
-        CHECK(m->disorder == 0);
         CHECK(!m->told[OCM_END] == !m->left);
         if (m->left || m->plain) continue;
         CHECK(m->room == w->rooms);
