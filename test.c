@@ -3214,7 +3214,7 @@ typedef struct net_member {
 
 typedef struct net_world { /* reg_g is NULL when the server is down */
     ocm_limits limits;
-    uint64_t now, wake, ahead, paused; /* the server's clock is ahead; until then it is paused */
+    uint64_t now, wake, paused; /* until then the server is paused */
     uint64_t typed; /* when the last message is */
     uint32_t lot, delay_min, delay_max;
     int loss, twice, members, rooms, restarted; /* percent; rooms: made by now */
@@ -3261,7 +3261,7 @@ static void net_drain(net_world *w)
 {
     ocm_event ev;
     int i, turns = 0;
-    reg_now = w->now + w->ahead;
+    reg_now = w->now;
     while (ocm_registry_next(reg_g, reg_now, &ev) && CHECK(++turns < 100000)) {
         int to = -1;
         for (i = w->members - 1; i >= 0; i--) {
@@ -3275,7 +3275,7 @@ static void net_drain(net_world *w)
     }
     for (i = 0; i < w->members; i++) CHECK(!w->member[i].alive || reg_now < w->member[i].alive);
     CHECK(ev.until > reg_now);
-    w->wake = ev.until == UINT64_MAX ? UINT64_MAX : ev.until - w->ahead;
+    w->wake = ev.until;
 }
 
 /* The process is gone, with all that it knew. */
@@ -3307,7 +3307,7 @@ static void net_request(net_world *w, const net_thing *t)
     size_t i;
     for (i = 0; m->plain && i + 7 <= t->len; i++)
         if (memcmp(t->bytes + i, "\"ocm\":1", 7) == 0) t->bytes[i + 6] = '0';
-    reg_now = w->now + w->ahead;
+    reg_now = w->now;
     p->tcp = t->addr;
     reg_connect(p);
     reg_receive(p, t->bytes, t->len);
@@ -3467,7 +3467,7 @@ static void net_happen(net_world *w, size_t i)
     memmove(w->thing + i, w->thing + i + 1, (--w->things - i) * sizeof t);
     if (t.kind == NET_REQUEST || t.kind == NET_ANSWER) net_tcp(w, &t);
     if (t.kind == NET_UP && reg_g) {
-        reg_now = w->now + w->ahead;
+        reg_now = w->now;
         w->wake = w->now;
         if (reg_send_bytes(t.bytes, t.len, &t.addr)) {
             m->fresh = 0;
@@ -3629,7 +3629,7 @@ static unsigned long net_percentile(const net_world *w, uint64_t percent, uint64
        wait 500               lets 500 ms pass
        done 500               all is well so many ms after the last message is typed
        stop, kill, start      the server
-       pause 500, ahead 500   the server does nothing for so long; its clock jumps
+       pause 500              the server does nothing for so long
        talk 1 9 200 10        member 1 types 9 messages of 10 bytes, one in 200 ms; ?: by lot
        cut 1 up|down|udp|all  what does not pass any more; heal 1: all passes
        move 1 [1]             to another port [of the next host]
@@ -3688,7 +3688,6 @@ static void net_step(net_world *w, const char *step)
     else if (net_is(what, "kill")) net_kill(w);
     else if (net_is(what, "start")) net_start(w);
     else if (net_is(what, "pause")) w->paused = w->now + n[0];
-    else if (net_is(what, "ahead")) w->ahead += n[0];
     else if (net_is(what, "done")) {
         net_run_until(w, (w->typed > w->now ? w->typed : w->now) + n[0]);
         net_check(w);
@@ -3812,7 +3811,7 @@ static void test_net_soak(void)
         "talk %u 3 2000 20", "talk %u 3 2000 20", "talk %u 9 100 200", "talk %u 1 1 1000",
         "cut %u all", "cut %u up", "cut %u down", "heal %u", "heal %u", "heal %u", "heal %u",
         "heal %u", "heal *", "move %u", "move %u 1", "clock %u 40000", "clock %u 3600000",
-        "leave %u", "join %u", "join %u", "join *", "pause 3000", "pause 90000", "ahead 60000",
+        "leave %u", "join %u", "join %u", "join *", "pause 3000", "pause 90000",
         "net 30 10 0 500", "net 5 10 0 500", "net 5 10 0 500"};
     net_world *w = net_open(65536);
     char step[40];
