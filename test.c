@@ -2310,7 +2310,7 @@ static void storm_check_line(storm_member *m, const char *line)
     if (at) m->moved = 0;
     reg_entry(m->p, OCM_OP_NOTICE, m->p->name, "", 0, 0, notice);
     if (strcmp(storm_next(m), words) == 0) CHECK(m->next++ == at || !reg_json(m->p));
-    else CHECK(m->p->dialect != 'L' && reg_like(line, strlen(line), notice) && words[8]);
+    else CHECK(m->p->dialect != 'L' && reg_like(line, strlen(line), notice));
 }
 
 /* Delivers everything, and then all must be as the model has it. */
@@ -2662,10 +2662,11 @@ static const struct { const char *form; int fields; const char *json; } ses_form
 };
 
 /* The actions, and what else is counted over a network: datagrams, messages of the past and all,
-   entries that were lost, and how it ended. */
+   reasons of a refusal, entries that were lost, and how it ended. */
 static const char *const ses_kinds[] = {
     "connect", "", "disconnect", "send", "entered", "", "joined", "left", "notice", "refused",
-    "unknown", "missed", "outage", "no-udp", "back", "end", "got", "past", "heard", "lost", "over"};
+    "unknown", "missed", "outage", "no-udp", "back", "end", "got", "past", "heard", "why", "lost",
+    "over"};
 
 static struct {
     ocm_session *s;
@@ -3180,7 +3181,7 @@ enum { NET_MEMBERS = 20, NET_MESSAGES = 1600, NET_THINGS = 8192, NET_LOG = 4096,
        NET_DELAYS = 20000 };
 enum { NET_UP = 1, NET_DOWN = 2, NET_REQUEST = 4, NET_ANSWER = 8 }; /* what may be under way */
 enum { /* see ses_kinds */
-    NET_GOT = OCM_END + 1, NET_PAST, NET_HEARD, NET_LOST, NET_OVER, NET_TOLD
+    NET_GOT = OCM_END + 1, NET_PAST, NET_HEARD, NET_WHY, NET_LOST, NET_OVER, NET_TOLD
 };
 
 typedef struct net_thing { /* something under way */
@@ -3404,6 +3405,7 @@ static void net_act(net_world *w, net_member *m, const ocm_action *a)
     if (a->kind == OCM_SHOW_MESSAGE) net_message(w, m, a);
     if (a->kind == OCM_SHOW_REFUSED) {
         CHECK(w->message[net_number(w, a->text) % NET_MESSAGES].refusable);
+        m->told[NET_WHY] += a->why.len > 0;
         m->settled++;
     }
     if (a->kind == OCM_SHOW_MISSED) {
@@ -3725,6 +3727,8 @@ static const struct { uint32_t log; unsigned long seeds; const char *script; } n
        asks again, and twice that where the host has to make the room first */
     {0, 60, "net 30 10 1 250; crowd 20 2000; talk ? 1000 50 10; done 15000; median 500"},
     {0, 30, "net 30 10 1 250; crowd 5 2000; talk ? 200 200 1; done 25000"},
+    {0, 10, "net 0 0 20 20; crowd 2 2000; talk 1 20 2000 1; done 1000; told 1 refused 2;"
+     " told 1 why 2; told 1 notice 0"},
     {0, 30, "net 0 0 20 120; crowd 2 2000; talk * 100 0 40; done 2000; median 2000"},
     /* a quiet room, and the datagram lost that carries a message up, or down */
     {0, 30, "net 0 0 20 120; crowd 3 2000; wait 60000; cut [1 up|2 down]; talk 1 1 10 10; wait 250;"
