@@ -1695,7 +1695,8 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "alice create locked json" KEY "eve host 9\nbob host 9\n"
      "eve asks join locked json " GUESS " = 401\nwait 59500\nbob join locked json" KEY
      "eve asks join locked json " GUESS " = 0\neve due 500\nwait 499\neve sees 0\nwait 1\n"
-     "eve sees 401\neve asks list locked json " GUESS " = 0"},
+     "eve sees 401\neve asks join locked json " GUESS " = 0\n"
+     "eve ends\neve sees 0 closed"}, /* or else it would join when its client has gone */
     {"guesses everywhere", {.rooms = 30}, /* an origin that guesses in many rooms waits in all */
      "20 times m# create m# json `password`:`key`\n"
      "17 times eve asks join m# json " GUESS " = 401\neve asks join m1018 json " GUESS " = 0\n"
@@ -1907,7 +1908,8 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
     {"another origin", {.origin_size = 1, .rooms = 20000},
      "a host 9\na create lobby json1\na at 1 -> *\nb host 9\nb create other json = 503\n"
      "a host 8\na returns lobby same\nc host 8\nc create other json = 503\n"
-     "b create other json\na leaves -> *\nc create lobby json"},
+     "b create other json1\nb at 1 -> *\nb host 8\nb returns other same\n" /* 8 has no place */
+     "b host 9\nd host 9\nd create third json = 503\na leaves -> *\nc create lobby json"},
     {"many origins", {.members = 4, .room_size = 1, .origin_size = 1},
      "alice create lobby json\n600 times crowd 1 lobby # = 503"},
     /* More origins than can be remembered: those that have members are not forgotten. */
@@ -2057,6 +2059,9 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "alice create big json\nbob join big json\ncarl create small json\ndora join small json -> *\n"
      "40 times alice: x\n40 times carl: y\npull 64\nfail bob\npull 1\nfail nobody\n"
      "drain -> bob 'alice: x' 3..34, bob 'alice: x' 36..42, dora **"},
+    {"a turn of 32, and nothing else is to be sent", {0},
+     "alice create lobby json\ncrowd 31 lobby 0 = 200\nalice leaves -> alice out left\n"
+     "count members 0"},
     {"by default", {0},
      FOUR "150 times tom: x -> *\ncount messages 100"},
     {"coming back", {0},
@@ -4982,7 +4987,9 @@ SCENARIO(client_team_d,
     "s > @ |`bob has come \\u263a`", "a < * bob has come ☺",
     "s > @ |{`sender`:`b`,`message`:`\\u001b[2J`}", "a > hi",
     "s : @lobby t0|{`sender`:`alice`,`message`:`hi`}", "s > @ |{`sender`:`alice`,`message`:`hi`}",
-    "s > {`sender`:`b`,`message`:`ho`}", "a < b: ho", "a ~ alice: ", "a ~ \033", "a . 0",
+    "s > {`sender`:`b`,`message`:`ho`}", "a < b: ho",
+    "s > {`sender`:`* bob left`,`message`:`x`}", "a < \\* bob left: x", /* or it had left */
+    "a ~ alice: ", "a ~ \033", "a . 0",
     "s : @lobby t0|{`sender`:`system`,`operation`:2,`username`:`alice`,`message`:`alice left`}",
     "s . 0", "s : ")
 
