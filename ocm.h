@@ -3448,9 +3448,8 @@ OCM_API void ocm_session_leave(ocm_session *s)
 static uint64_t ocmi_session_repeat_at(const ocm_session *s)
 {
     uint64_t step = 2 * s->rtt > 300 ? 2 * s->rtt : 300;
-    int i;
     if (!s->said_count && !s->tries) return s->sent_at + s->keep;
-    for (i = 1; i < s->tries && i < 4; i++) step *= 2;
+    if (s->tries > 1) step <<= s->tries < 4 ? s->tries - 1 : 3;
     return s->sent_at + (step < 3000 ? step : 3000);
 }
 
@@ -3460,7 +3459,7 @@ static uint64_t ocmi_session_repeat_at(const ocm_session *s)
    answer is for. */
 static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, uint64_t now)
 {
-    int overdue = s->ask_at > now; /* nothing new asks for the position: an answer is missing */
+    int overdue = s->ask_at > now && (s->tries || s->said_count); /* an answer is missing */
     uint64_t from = s->taken + 1, end = s->hold ? from : s->said_id + s->said_count, id;
     ocm_message m = ocmi_system(OCM_OP_LOG, OCM_HAS_SEQ);
     size_t head = o->len;
@@ -3483,9 +3482,7 @@ static void ocmi_session_put_lines(ocm_session *s, int position, ocmi_out *o, ui
     s->timed = id > from ? from > s->sent_id : !s->tries;
     if (id > s->sent_id + 1) s->sent_id = id - 1;
     s->in_flight = id - 1;
-    if (!position) return;
-    if (overdue && s->said_count && !s->tries) s->tries = 1; /* to say it was the first try */
-    if (overdue || !s->tries) s->tries++;
+    if (position) s->tries = (s->tries ? s->tries : 1) + overdue;
 }
 
 /* A datagram: that it leaves, or what there is to say. */
