@@ -633,7 +633,7 @@ struct ocm_session {
     int status, end;
     uint64_t deadline;   /* ms: how long its phase waits; inside: for a datagram, or OCMI_NEVER */
     uint64_t retry_wait; /* ms: the next pause before it connects again */
-    uint64_t refused_at; /* ms: the first refusal to come back, or OCMI_NEVER */
+    uint64_t refused_at; /* ms: the first refusal to come back, or 0 */
     /* reading */
     uint64_t log;        /* which log it is; 0: not told */
     uint64_t entered;    /* seq of the first answer: entries below it are past; 0 on another log */
@@ -3059,7 +3059,7 @@ static void ocmi_session_retry(ocm_session *s, uint64_t status, ocm_view words, 
               : s->phase == OCMI_CONNECTING ? OCM_END_NO_SERVER : OCM_END_NO_ANSWER;
     uint64_t other_way = s->op == OCM_JOIN ? 404 : 409;
     s->phase = OCMI_WAITING;
-    if (status && s->refused_at == OCMI_NEVER) s->refused_at = now;
+    if (status && !s->refused_at) s->refused_at = now;
     if (s->may_create && status == other_way && s->flips++ < OCMI_FLIPS) {
         s->op = s->op == OCM_JOIN ? OCM_CREATE : OCM_JOIN;
         s->deadline = now;
@@ -3145,7 +3145,7 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     s->may_create = s->op == OCM_CREATE || (same && s->may_create);
     s->keep = o->idle && o->idle < 75 ? o->idle * 1000 / 3 : 25000;
     s->phase = OCMI_INSIDE;
-    s->refused_at = OCMI_NEVER;
+    s->refused_at = 0;
     s->removed = s->timed = s->tries = 0;
     s->ask_at = s->entered_at = now;
     s->deadline = now + OCMI_SILENT_MS;
@@ -3191,15 +3191,15 @@ OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, 
 /* Operation 3. At level 1 some reasons are no fault of the user: then it comes back. */
 static void ocmi_session_removed(ocm_session *s, const ocm_message *m, uint64_t now)
 {
-    int reason = OCM_REASON_STOPPING, end, unheard;
+    int reason = OCM_REASON_STOPPING, unheard = now - s->entered_at <= OCMI_UNHEARD_MS;
     while (reason && !ocm_view_equal(m->reason, ocm_text(ocmi_reasons[reason].key))) reason--;
-    end = reason == OCM_REASON_HOST ? OCM_END_HOST : OCM_END_REMOVED;
-    unheard = reason == OCM_REASON_TIMEOUT && now - s->entered_at <= OCMI_UNHEARD_MS;
     if (s->level && !s->leaving && reason >= OCM_REASON_TIMEOUT) {
         s->removed = 1;
-        ocmi_session_outage(s, unheard, m->text, now);
+        ocmi_session_outage(s, unheard && reason == OCM_REASON_TIMEOUT, m->text, now);
     } else {
-        ocmi_session_end(s, s->leaving > 1 ? OCM_END_LEFT : end, 0, m->text);
+        ocmi_session_end(s, s->leaving > 1 ? OCM_END_LEFT
+                            : reason == OCM_REASON_HOST ? OCM_END_HOST : OCM_END_REMOVED,
+                         0, m->text);
     }
 }
 
@@ -3291,9 +3291,7 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
         (s->health != OCM_SHOW_NO_UDP || now - s->entered_at > OCMI_UNHEARD_MS)) {
         if (s->health && s->health != OCM_SHOW_BACK) s->shows |= 1u << OCM_SHOW_BACK;
         s->health = OCM_SHOW_BACK;
-        s->retry_wait = 0;
-        s->refused_at = OCMI_NEVER;
-        s->flips = 0;
+        s->retry_wait = s->refused_at = s->flips = 0;
     }
     return 1;
 }
