@@ -1241,12 +1241,12 @@ static int talk_turn(uint64_t now)
 enum { COMMANDS = 7 };
 
 static const char *const commands[COMMANDS][2] = {
-    {"/help", "this; and //X says /X, and Tab completes a name"},
+    {"/help", "this; //X says /X, Tab completes a name, Up brings back a line"},
     {"/who", "lists who is here"},
     {"/rooms", "lists the rooms"},
-    {"/me", "X says *X*"},
+    {"/me", "says what follows, as *what follows*"},
     {"/nick", "does not exist: leave, and come back with -n NAME"},
-    {"/leave", "leaves, like ^C"},
+    {"/leave", "leaves, like ^C on an empty line"},
     {"/quit", "leaves, too"}};
 
 /* Carries out a command: what is to be said, or nothing. */
@@ -1356,9 +1356,9 @@ static void ask_for(char *value)
     sprintf(question, room ? "room to join or create: " : *user ? "name [%s]: " : "name: ", user);
     for (; refused || !fits(room, value); refused = 0) {
         if (*value && !refused)
-            warn("\"%s\" cannot be a %s: it has 1 to 255 bytes, no control characters, no blank at "
-                 "either end%s", value, word,
-                 room ? "" : ", no \": \", no \"* \" at the start, and is not \"system\"");
+            warn("\"%s\" cannot be a %s: it must be UTF-8 of 1 to 255 bytes without control or "
+                 "direction characters, with no blank at either end%s", value, word,
+                 room ? "" : ", no \": \", no \"* \" at the start, and not \"system\"");
         else if (!term.keyboard)
             warn("no %s; give one: client -n NAME ROOM", word);
         if (!term.keyboard) finish(2);
@@ -1421,7 +1421,7 @@ static void ended(const ocm_action *a)
         [OCM_END_ROOM_EXISTS] = {"room \"%s\" exists already (-j joins it)", opt.room},
         [OCM_END_NAME_TAKEN] = {"in room \"%s\" the name \"%s\" is taken (-n gives another)",
                                 opt.name},
-        [OCM_END_PASSWORD] = {"room \"%s\" has a password (-p asks for it)", opt.password},
+        [OCM_END_PASSWORD] = {"room \"%s\" has a password (-p asks for it, OCM_PASSWORD gives it)", opt.password},
         [OCM_END_FULL] = {"the server or the room is full, or your address joins too often; try "
                           "again later", NULL},
         [OCM_END_REFUSED] = {"the server refused room \"%s\" for \"%s\" (%d)", NULL}};
@@ -1434,7 +1434,7 @@ static void ended(const ocm_action *a)
     if (a->end == OCM_END_NO_SERVER)
         no_server(net.home, net.tcp.error);
     else if (a->end == OCM_END_NO_ANSWER)
-        warn("the server at %s, TCP port %s, gave no answer; some answer only what they grant",
+        warn("the server at %s, TCP port %s, gave no answer; some just close when they refuse",
              net.home->host, net.home->tcp);
     else if (a->end == OCM_END_NO_ROOM && before != OUTSIDE)
         warn("room \"%s\" is gone: its host did not come back", opt.room);
@@ -1475,7 +1475,7 @@ static void act(const ocm_action *a)
         [OCM_SHOW_MISSED] = "messages that were missed and cannot be had any more",
         [OCM_SHOW_OUTAGE] = "the server does not answer; trying to come back",
         [OCM_SHOW_NO_UDP] = "the server answers by TCP, but nothing comes from its UDP port %s; "
-                            "is it right (-s), and does no firewall block it?",
+                            "check -s, and that no firewall blocks it",
         [OCM_SHOW_BACK] = "the server is back"};
     char count[24];
     ocm_view out = a->text;
@@ -1500,8 +1500,10 @@ static void act(const ocm_action *a)
         if (term.screen) printf("\033]2;%s\007", opt.room); /* the window's title */
         inform(nothing, "%s \"%s\" as \"%s\"", a->status == 201 ? "created" : "joined", opt.room,
                opt.name);
-        if (term.screen && a->status == 201) inform(nothing, "the room closes when you leave");
-        else if (term.screen && !opt.text) list_begin(opt.room, 0);
+        if (!term.screen || opt.text) break;
+        if (a->status != 201) list_begin(opt.room, 0);
+        else inform(nothing, *opt.password ? "the room has a password, and closes when you leave"
+                                           : "the room closes when you leave");
         break;
     case OCM_SHOW_MESSAGE:
     case OCM_SHOW_JOINED: name_heard(a->name); /* fall through */
@@ -1591,13 +1593,16 @@ static void turn(void)
 static const char usage[] =
     "usage: client [-s HOST[/TCP:UDP]]... [-n NAME] [-p] [-t] [-c ROOM | -j ROOM | ROOM]\n"
     "       client [-s HOST[/TCP:UDP]]... [-p] -l [ROOM]\n"
-    "  -s  the server (default 127.0.0.1/8000:9000); of several the room's name tells which one\n"
-    "      has the room, the same for everyone who names the same servers, in any order\n"
+    "  -s  the server (default 127.0.0.1/8000:9000); of several, the room's name\n"
+    "      decides which one has the room, the same for everyone who names the same\n"
+    "      servers, in any order\n"
     "  -n  your name\n"
-    "  -c  create a room                -j  join a room             ROOM alone: join or create it\n"
+    "  -c  create a room; -j joins one; ROOM alone joins it or creates it\n"
     "  -l  list the rooms, or the members of one, and end\n"
-    "  -p  ask for the room's password; OCM_PASSWORD in the environment is used even without -p\n"
-    "  -t  speak the plain text dialect, which other servers may want\n"
+    "  -p  ask for the room's password, with -c for a new one twice; OCM_PASSWORD in\n"
+    "      the environment is used even without -p\n"
+    "  -t  speak the plain text dialect, which other servers may want; it cannot say\n"
+    "      that you leave or are still there: your name stays taken for some minutes\n"
     "  -h, --help  this text            -V, --version  the version\n";
 
 /* HOST[/TCP:UDP]. */
