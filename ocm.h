@@ -182,21 +182,21 @@ restart, and for a newcomer, one side says where it stands, and the other goes o
 
 A session keeps one datagram of messages in flight, and one timer. While it knows of an entry that
 it does not have, or has said something that it has not read, it sends its position and the messages
-that were not taken: 50 ms after a new gap, and once more when the answer is late, else after 300 ms
-(or two round trips), then 600 ms, up to 3 s. Its own entry, read in the log, is the receipt; a
-message that was taken, and is not in the log, was rejected. After 2 s without anything new it tells
-its position, and then every 25 s.
+that were not taken: after 300 ms (or two round trips, if that is longer), then 600 ms, up to 3 s;
+for a new gap already after 50 ms, and once more after one round trip. Its own entry, read in the
+log, is the receipt; a message that was taken, and is not in the log, was rejected. After 2 s
+without anything new it tells its position, and then every 25 s (or a third of `idle`).
 
-Coming back: a session that has had no answer for 10 s asks by TCP to join again, with its token,
-after 0, 1, 2, 4 ... 30 s. If the answer has the same token, it keeps its place, even from another
-address (then it must give the room's password). With a new token on the same log it reads on from
-where it was, and says nothing until it has read as far as its own notice, because its messages may
-already be in that part of the log. On another log it begins at the beginning. If a datagram for the
-old token arrives before the answer, the session stops asking and goes on with that. After a restart
-of the server only the session that created the room creates it again; the others ask for a minute.
-What was said just before a restart may be lost with the old log, or be said again in the new one.
-Within one log each message stands once, unless its sender comes back with a new token after the log
-has given up the entry: then it is said again.
+Coming back: a session that hears no datagram for 10 s after it sent one asks by TCP to join again,
+with its token, after 0, 1, 2, 4 ... 30 s. If the answer has the same token, it keeps its place,
+even from another address (then the request must have the room's password). With a new token on the
+same log it reads on from where it was, and says nothing until it has read as far as its own
+joining, as its messages may already be in that part of the log. On another log it begins at the
+beginning. If a datagram for the old token arrives before the answer, the session stops asking and
+goes on with that. After a restart of the server only the session that created the room creates it
+again; the others ask for a minute. What was said just before a restart may be lost with the old
+log, or be said again in the new one. Within one log each message stands once, unless its sender
+comes back with a new token after the log has given up the entry: then it is said again.
 
 OPTIONS, to be defined before inclusion
     OCM_IMPLEMENTATION   compile the implementation here
@@ -503,9 +503,10 @@ enum { OCM_JOIN_OR_CREATE = 0 };
 /* What to do. Each line names the fields of ocm_action that it sets. */
 enum {
     OCM_DO_CONNECT,     /* begin to connect to the server by TCP, and go on draining */
-    OCM_DO_REQUEST,     /* send all of `text` on the connection, if possible in one piece: some
-                           servers read only once */
-    OCM_DO_DISCONNECT,  /* close the TCP connection; the session is to be told nothing more of it */
+    OCM_DO_REQUEST,     /* send all of `text` on the connection, if possible in one piece, as some
+                           servers read only once; if that fails, the connection has ended */
+    OCM_DO_DISCONNECT,  /* close the TCP connection; the session is to be told nothing more of it.
+                           Comes once after each OCM_DO_CONNECT, also if that failed */
     OCM_DO_SEND,        /* send `text` as one datagram to the server; a failure is ignored */
     OCM_SHOW_ENTERED,   /* the room is entered; status: 201 created, 200 joined; entries below
                            `seq` are past, none if it is 0 */
@@ -529,7 +530,7 @@ enum {
 enum {
     OCM_END_LEFT = 1,     /* as its user wished */
     OCM_END_UNCONFIRMED,  /* so, too, but the server's last datagram was lost: harmless, unless
-                             there is a count */
+                             there is a count. Or ours were: then the name is taken for `idle` */
     OCM_END_HOST,         /* the host left, and the room is closed */
     OCM_END_REMOVED,      /* removed by the server, for a reason after which nobody comes back */
     OCM_END_NO_SERVER,    /* no connection: the first one is not tried twice */
@@ -2758,9 +2759,9 @@ static int ocmi_password_try(ocm_conn *c, ocm_registry *g, const ocmi_room *r, o
     return 0;
 }
 
-/* Whether an origin has a place for one more member, which is a host or not: it has as large a share
-   of the rooms as of the members. A member that comes back to one that has none stays counted where
-   it was: or else two addresses could pass all places from one to the other. */
+/* Whether an origin has a place for one more member, which is a host or not: it has as large a
+   share of the rooms as of the members. A member that comes back to one that has none stays
+   counted where it was: or else two addresses could pass all places from one to the other. */
 static int ocmi_origin_fits(ocm_registry *g, const ocm_addr *at, int host)
 {
     const ocmi_origin *o = &g->origin[ocmi_origin_of(g, at)];
