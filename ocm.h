@@ -3068,7 +3068,7 @@ static void ocmi_session_retry(ocm_session *s, uint64_t status, ocm_view words, 
                (status && now - s->refused_at >= OCMI_RETRY_MS)) {
         ocmi_session_end(s, end, (int)status, words);
     } else {
-        if (status) s->op = OCM_JOIN;
+        s->op = OCM_JOIN;
         s->deadline = now + s->retry_wait;
         s->retry_wait = s->retry_wait == 0 ? 1000 : 2 * s->retry_wait;
         if (s->retry_wait > 30000) s->retry_wait = 30000;
@@ -3085,7 +3085,6 @@ static void ocmi_session_outage(ocm_session *s, int no_udp, ocm_view words, uint
         s->shows = (s->shows & ~(1u << OCM_SHOW_BACK)) | 1u << kind; /* it is back no more */
         ocmi_session_words(s, words, 0);
     }
-    s->op = OCM_JOIN;
     s->status = 0;
     ocmi_session_retry(s, 0, ocmi_none(), now);
 }
