@@ -628,7 +628,6 @@ struct ocm_session {
     int health;          /* OCM_SHOW_OUTAGE, _NO_UDP or _BACK, whichever was last the case; 0:
                             neither an outage nor a datagram yet */
     int leaving;         /* 1: its user wants to leave; one more for each datagram that says so */
-    unsigned flips;      /* changes between joining and creating */
     int connection;      /* its program was told to connect, and not yet to disconnect */
     unsigned shows;      /* bit k: its user is to be told of OCM_SHOW_... k */
     int status, end;
@@ -2997,7 +2996,6 @@ enum {
 #define OCMI_SILENT_MS 10000u  /* without a datagram: an outage; without a fate: it leaves anyway */
 #define OCMI_UNHEARD_MS 12000u /* after an answer, a server that hears no UDP has removed us */
 #define OCMI_RETRY_MS 60000u   /* for which a refusal to come back is not final */
-#define OCMI_FLIPS 8u          /* changes between joining and creating, if others interfere */
 #define OCMI_PAST 20u          /* entries of a room's past that a new member asks for */
 #define OCMI_GAP_MS 50u        /* for which an entry may have been overtaken */
 #define OCMI_TAIL_MS 2000u     /* after the last new entry: so much later its position is given */
@@ -3047,9 +3045,9 @@ static void ocmi_session_end(ocm_session *s, int end, int status, ocm_view words
     ocmi_session_words(s, words, 0);
 }
 
-/* What follows an outage, or an attempt by TCP that failed (status 0) or was refused. A refusal may
-   mean that it tries the other way at once, but only a few times, because nothing paces that. The
-   first attempt is not repeated; to come back it tries after 0, 1, 2, 4 ... 30 s. */
+/* What follows an outage, or an attempt by TCP that failed (status 0) or was refused. Where there
+   is no room, it may create it at once. If somebody else has just done so, it joins after all:
+   that, and coming back, is tried after 0, 1, 2, 4 ... 30 s. Else the first failure is final. */
 static void ocmi_session_retry(ocm_session *s, uint64_t status, ocm_view words, uint64_t now)
 {
     int end = status == 401 ? OCM_END_PASSWORD
@@ -3058,13 +3056,13 @@ static void ocmi_session_retry(ocm_session *s, uint64_t status, ocm_view words, 
               : status == 409 ? (s->op == OCM_CREATE ? OCM_END_ROOM_EXISTS : OCM_END_NAME_TAKEN)
               : status ? OCM_END_REFUSED
               : s->phase == OCMI_CONNECTING ? OCM_END_NO_SERVER : OCM_END_NO_ANSWER;
-    uint64_t other_way = s->op == OCM_JOIN ? 404 : 409;
+    int joins = s->token.len || (s->may_create && end == OCM_END_ROOM_EXISTS);
     s->phase = OCMI_WAITING;
     if (status && !s->refused_at) s->refused_at = now;
-    if (s->may_create && status == other_way && s->flips++ < OCMI_FLIPS) {
-        s->op = s->op == OCM_JOIN ? OCM_CREATE : OCM_JOIN;
+    if (s->may_create && s->op == OCM_JOIN && status == 404) {
+        s->op = OCM_CREATE;
         s->deadline = now;
-    } else if (!s->token.len || status == 400 || status == 401 ||
+    } else if (!joins || status == 400 || status == 401 ||
                (status && now - s->refused_at >= OCMI_RETRY_MS)) {
         ocmi_session_end(s, end, (int)status, words);
     } else {
@@ -3291,7 +3289,7 @@ OCM_API int ocm_session_datagram(ocm_session *s, const uint8_t *p, size_t len, u
         (s->health != OCM_SHOW_NO_UDP || now - s->entered_at > OCMI_UNHEARD_MS)) {
         if (s->health && s->health != OCM_SHOW_BACK) s->shows |= 1u << OCM_SHOW_BACK;
         s->health = OCM_SHOW_BACK;
-        s->retry_wait = s->refused_at = s->flips = 0;
+        s->retry_wait = s->refused_at = 0;
     }
     return 1;
 }

@@ -3123,11 +3123,14 @@ static const struct { const char *name, *script; } ses_scripts[] = {
     /* many */
     {"more words than there is a place for are none", SES_ASK "answer {\"status\":401,\"message\":"
      "\"w{[255|257]}\"} -> disconnect; end password 0 401[ w{255}|]"},
-    {"it comes and goes, and comes back", SES_HOST SES_OUT("stopping") "4 times answer 404 ->"
-     " disconnect; connect & up -> create & answer 409 -> disconnect; connect & up -> join t1 |"
-     " answer 404 -> disconnect | +1000 -> connect | up -> join t1 |"
+    {"a room that comes and goes", "open any -> connect | up -> join | answer 404 -> disconnect;"
+     " connect | up -> create | answer 409 -> disconnect; connect | up -> join |"
+     " answer 404 -> disconnect; connect | up -> create | answer 409 -> disconnect |"
+     " +1000 -> connect | up -> join | answer 503 -> disconnect; end full 0 503 words"},
+    {"it comes and goes, and comes back", SES_HOST SES_OUT("stopping") "answer 404 -> disconnect;"
+     " connect | up -> create | answer 409 -> disconnect | +1000 -> connect | up -> join t1 |"
      " answer 200 t1 5 1 -> disconnect; send at 1 | status 1 1 0 -> back | " SES_OUT("stopping")
-     "answer 404 -> disconnect; connect | up -> create"}, /* counted anew each time */
+     "answer 404 -> disconnect; connect | up -> create"},
     {"entries that come early, and one that is too early", SES_ASK
      "answer 200 t1 5 998 -> disconnect; entered 200; send at 978 |"
      " status 998 999 0 -> send at 998 |"
