@@ -4195,7 +4195,7 @@ static size_t term_row(const run_program *p, size_t place)
 {
     const char *text = p->text[RUN_SCREEN];
     size_t begin = place, at;
-    uint32_t c, before = 0;
+    uint32_t c = 0, before = 0;
     int x = 0, width, size;
     while (begin > 0 && text[begin - 1] != '\n') begin--;
     for (at = begin; at < place; at += (size_t)size, x += width, before = c) {
@@ -4437,17 +4437,17 @@ static const char *run_expand(const char *from, const char *quote)
     return out;
 }
 
-/* A server says where it listens, in one piece with a line for each -l. */
-static void run_listens(int who, run_program *p)
+/* A server says where it listens, a line for each -l. */
+static void run_listens(int who, run_program *p, const char *command)
 {
-    const char *at = p->text[RUN_OUT];
+    const char *option = strstr(command, " -l "), *at = p->text[RUN_OUT];
     run_home = who;
-    CHECK(run_sees(p, '<', "listening on ") && run_sees(p, '<', "\n"));
-    while ((at = strstr(at, "listening on ")) != NULL) {
-        at = strchr(at, '/') + 1;
+    do {
+        if (!CHECK(run_sees(p, '<', "listening on ") && run_sees(p, '<', "\n"))) return;
+        at = strchr(strstr(at, "listening on "), '/') + 1;
         sprintf(run_cast[who].ports, "%.*s", (int)strspn(at, "0123456789:"), at);
         run_cast[who++].p = p;
-    }
+    } while (option && (option = strstr(option + 1, " -l ")) != NULL);
 }
 
 static run_program *run_begin(int who, int sign, const char *words)
@@ -4460,7 +4460,7 @@ static run_program *run_begin(int who, int sign, const char *words)
         sprintf(command, "exec ./client -s 127.0.0.1/%s %s", run_cast[run_home].ports, words);
     else sprintf(command, "%s", words + (sign == '@' ? strspn(words, "0123456789 ") : 0));
     p = run_cast[who].p = run_launch(command, sign == '@' ? atoi(words) : 0);
-    if (server && sign != '-') run_listens(who, p);
+    if (server && sign != '-') run_listens(who, p, command);
     else if (sign == '=') CHECK(run_sees(p, '!', " as \""));
     return p;
 }
