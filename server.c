@@ -458,28 +458,22 @@ static int hear_ipv4(socket_t s)
     return setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, (const char *)&off, sizeof off) == 0;
 }
 
-/* A socket of TCP or UDP that is bound to the host's address; p->at becomes what it has. */
-static socket_t open_socket(const char *host, unsigned port, int type, pair *p)
+/* A socket of TCP or UDP that is bound to an address; at->port becomes its port. */
+static socket_t open_socket(const char *host, ocm_addr *at, int family, int type)
 {
-    struct addrinfo hints = {.ai_socktype = type}, *list = NULL;
     int on = 1, tcp = type == SOCK_STREAM;
-    char service[12];
-    socket_t s;
-    snprintf(service, sizeof service, "%u", port);
-    if (getaddrinfo(host, service, &hints, &list) != 0 || !list)
-        die(1, "cannot find the address \"%s\" to listen on; give one of this machine with -l",
-            host);
-    p->family = list->ai_family;
-    s = socket(p->family, type, 0);
-    if (socket_fits(s) && tcp)
-        setsockopt(s, SOL_SOCKET, LISTEN_ALONE, (const char *)&on, sizeof on);
-    if (socket_fits(s) && p->family == AF_INET6) hear_ipv4(s);
-    if (!socket_fits(s) || bind(s, list->ai_addr, (socklen)list->ai_addrlen) != 0 ||
+    socket_addr sa;
+    socklen len = addr_to(at, family, &sa);
+    socket_t s = socket(family, type, 0);
+    unsigned port = at->port;
+    int good = socket_fits(s);
+    if (good && tcp) setsockopt(s, SOL_SOCKET, LISTEN_ALONE, (const char *)&on, sizeof on);
+    if (good && family == AF_INET6) hear_ipv4(s);
+    if (!good || bind(s, &sa.any, len) != 0 ||
         !(tcp ? socket_nonblocking(s) && listen(s, SOMAXCONN) == 0 : udp_mode(s)) ||
-        (p->at = addr_local(s)).port == 0)
+        (at->port = addr_local(s).port) == 0)
         die(1, "cannot listen on %s, %s port %u: %s; choose another with -l", host,
             tcp ? "TCP" : "UDP", port, socket_words(socket_error()));
-    freeaddrinfo(list);
     return s;
 }
 
@@ -487,9 +481,12 @@ static socket_t open_socket(const char *host, unsigned port, int type, pair *p)
    hears both. */
 static void open_listener(const char *arg)
 {
+    static const uint8_t zeros[4] = {0};
     const char *slash = strrchr(arg, '/');
     char host[256] = "::", more;
-    unsigned tcp, udp;
+    unsigned tcp_port, udp_port;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+    struct sockaddr_storage ss;
     pair *p = &pairs[pair_count];
     if (pair_count == PAIRS_MAX) die(2, "-l %s: at most %d listeners", arg, PAIRS_MAX);
     if (slash) {
@@ -500,17 +497,26 @@ static void open_listener(const char *arg)
         if (!hear_ipv4(probe)) strcpy(host, "0.0.0.0");
         socket_close(probe);
     }
-    if (sscanf(slash ? slash + 1 : arg, "%5u:%5u%c", &tcp, &udp, &more) != 2 || !host[0] ||
-        tcp > 65535 || udp > 65535)
+    if (sscanf(slash ? slash + 1 : arg, "%5u:%5u%c", &tcp_port, &udp_port, &more) != 2 ||
+        !host[0] || tcp_port > 65535 || udp_port > 65535)
         die(2, "-l %s: write [HOST/]TCP:UDP, both ports from 0 to 65535, for example "
             "-l 127.0.0.1/8000:9000", arg);
-    p->tcp = open_socket(host, tcp, SOCK_STREAM, p);
-    tcp = p->at.port;
-    p->udp = open_socket(host, udp, SOCK_DGRAM, p);
-    p->everywhere = memcmp(p->at.ip + 12, "\0\0\0", 4) == 0;
+    if (getaddrinfo(host, NULL, &hints, &list) != 0 || !list)
+        die(1, "cannot find the address \"%s\" to listen on; give one of this machine with -l",
+            host);
+    memcpy(&ss, list->ai_addr, (size_t)list->ai_addrlen);
+    freeaddrinfo(list);
+    p->at = addr_of(&ss);
+    p->at.port = (uint16_t)tcp_port;
+    p->family = ss.ss_family;
+    p->everywhere = memcmp(p->at.ip + 12, zeros, 4) == 0;
+    p->tcp = open_socket(host, &p->at, p->family, SOCK_STREAM);
+    tcp_port = p->at.port;
+    p->at.port = (uint16_t)udp_port;
+    p->udp = open_socket(host, &p->at, p->family, SOCK_DGRAM);
     if (p->everywhere) udp_learn_local(p->udp, p->family);
     pair_count++;
-    printf("listening on %s/%u:%u\n", host, tcp, (unsigned)p->at.port);
+    printf("listening on %s/%u:%u\n", host, tcp_port, (unsigned)p->at.port);
 }
 
 /* ==== UDP =================================================================================== */
