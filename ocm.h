@@ -2989,7 +2989,7 @@ OCM_API void ocm_conn_close(ocm_conn *c, ocm_registry *g, uint64_t now)
 /* Phases. At its `deadline` a session that waits connects, an attempt by TCP (the second and third
    phase) has failed, and inside there is an outage. */
 enum {
-    OCMI_WAITING, OCMI_CONNECTING, OCMI_ASKING, OCMI_INSIDE, OCMI_ENDING, OCMI_OVER
+    OCMI_WAITING, OCMI_CONNECTING, OCMI_ASKING, OCMI_INSIDE, OCMI_CHANGING, OCMI_ENDING, OCMI_OVER
 };
 
 #define OCMI_ANSWER_MS 5000u   /* for a connection, and then for an answer */
@@ -3113,8 +3113,8 @@ static void ocmi_session_number(ocm_session *s)
 
 /* The answer makes it a member. On the same log it reads on from where it was; with a new token it
    says nothing until it has read as far as its own notice: its messages may be in that part. If it
-   is another log, what is here of the old one is read first, and then the answer is looked at
-   again. Of such a log nothing is past: the session is older than that. */
+   is another log, what is here of the old one is read first, and then the answer is looked at again
+   (OCMI_CHANGING). Of such a log nothing is past: the session is older than that. */
 static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t now)
 {
     int first = s->token.len == 0, same = ocm_view_equal(o->token, ocmi_name_view(&s->token));
@@ -3125,9 +3125,10 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
             s->own_from = seq;
             s->hold = 1;
         }
-    } else if (!first && s->next <= s->newest) {
+    } else if (!first && s->phase != OCMI_CHANGING) {
         ocmi_session_wants(s, s->newest + 1);
         s->taken = 0; /* what it has not read there is to be said again */
+        s->phase = OCMI_CHANGING;
         return;
     } else {
         s->entered = first ? seq : 0;
@@ -3149,8 +3150,8 @@ static void ocmi_session_entered(ocm_session *s, const ocm_outcome *o, uint64_t 
     s->deadline = now + OCMI_SILENT_MS;
 }
 
-/* Looks at what came by TCP; 0 if the whole answer is not there yet. */
-static int ocmi_session_answer(ocm_session *s, uint64_t now)
+/* Looks at what came by TCP, once the whole answer is there. */
+static void ocmi_session_answer(ocm_session *s, uint64_t now)
 {
     size_t used = 0;
     int n;
@@ -3159,13 +3160,12 @@ static int ocmi_session_answer(ocm_session *s, uint64_t now)
     while ((n = ocm_frame_decode(s->in + used, s->in_len - used, OCM_PAYLOAD_MAX, &f)) > 0 &&
            f.state == OCM_STATE_ACK)
         used += (size_t)n;
-    if (n == 0) return 0;
+    if (n == 0) return;
     if (n < 0 || f.state != OCM_STATE_COMPLETE || ocm_outcome_decode(&f, s->scratch, &o) < 0 ||
         (s->token.len && o.token.len > s->token.len && o.token.len > OCM_TOKEN_LEN))
         ocmi_session_retry(s, 0, ocmi_none(), now); /* what was said fits beside no longer token */
     else if (o.status < 300) ocmi_session_entered(s, &o, now);
     else ocmi_session_retry(s, o.status, o.why, now);
-    return 1;
 }
 
 OCM_API void ocm_session_received(ocm_session *s, const uint8_t *p, size_t len, uint64_t now)
@@ -3557,14 +3557,16 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
     OCM_ASSERT(s != NULL && a != NULL && now >= s->sent_at);
     memset(a, 0, sizeof *a);
     for (;;) {
+        int inside = s->phase == OCMI_INSIDE;
         uint64_t leave_at;
         a->until = OCMI_NEVER;
         if (s->phase == OCMI_OVER) return 0;
         if (ocmi_session_tell(s, a)) return 1;
-        if (s->phase == OCMI_ASKING && ocmi_session_answer(s, now)) continue;
         if (s->give_up == OCMI_NEVER) s->give_up = now + OCMI_SILENT_MS;
         leave_at = s->leaving > 1 ? s->sent_at + OCMI_LEAVE_MS : s->said_count ? s->give_up : 0;
-        if (s->leaving && s->token.len && ocmi_is_time(a, leave_at, now)) {
+        if (s->phase == OCMI_CHANGING) {
+            ocmi_session_answer(s, now);
+        } else if (s->leaving && s->token.len && ocmi_is_time(a, leave_at, now)) {
             if (!s->removed && s->leaving++ < 4) return ocmi_session_speak(s, 0, now, a);
             ocmi_session_end(s, OCM_END_UNCONFIRMED, 0, ocmi_none());
         } else if (s->leaving > 1) {
@@ -3573,7 +3575,7 @@ OCM_API int ocm_session_next(ocm_session *s, uint64_t now, ocm_action *a)
             ocm_view request = ocmi_view(s->out, s->request_len);
             s->request_len = 0;
             return ocmi_session_action(a, OCM_DO_REQUEST, request);
-        } else if (s->phase != OCMI_INSIDE) {
+        } else if (!inside) {
             if (!ocmi_is_time(a, s->deadline, now)) return 0;
             if (s->phase == OCMI_WAITING) {
                 s->phase = OCMI_CONNECTING;
