@@ -1421,7 +1421,8 @@ static void ended(const ocm_action *a)
         [OCM_END_ROOM_EXISTS] = {"room \"%s\" exists already (-j joins it)", opt.room},
         [OCM_END_NAME_TAKEN] = {"in room \"%s\" the name \"%s\" is taken (-n gives another)",
                                 opt.name},
-        [OCM_END_PASSWORD] = {"room \"%s\" has a password (-p asks for it, OCM_PASSWORD gives it)", opt.password},
+        [OCM_END_PASSWORD] = {"room \"%s\" has a password (-p asks for it, OCM_PASSWORD gives it; "
+                              "neither does with -t)", opt.password},
         [OCM_END_FULL] = {"the server or the room is full, or your address joins too often; try "
                           "again later", NULL},
         [OCM_END_REFUSED] = {"the server refused room \"%s\" for \"%s\" (%d)", NULL}};

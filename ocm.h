@@ -164,8 +164,8 @@ restart, and for a newcomer, one side says where it stands, and the other goes o
               it all fits 1200 bytes. Empty lines mean nothing.
     Position  moves the cursor there, forward or back, unless a higher one was given before. It is
               answered by a status. If more than 64 entries or 64 KiB follow, the server sends that
-              many and waits for the next position. Each batch after the first costs as much of
-              the rate of its address as a datagram.
+              many and waits for the next position. Each batch after the first costs as much as
+              a datagram.
     Status    answers a position, an empty datagram, a message that was taken before, and one that
               was rejected with its id. If nothing was added to a room for 3 s, each member whose
               last position is not the newest entry gets one, up to ten times: so a lost last entry
@@ -185,7 +185,8 @@ it does not have, or has said something that it has not read, it sends its posit
 that were not taken: after 300 ms (or two round trips, if that is longer), then 600 ms, up to 3 s;
 for a new gap already after 50 ms, and once more after one round trip. Its own entry, read in the
 log, is the receipt; a message that was taken, and is not in the log, was rejected. After 2 s
-without anything new it tells its position, and then every 25 s (or a third of `idle`).
+without anything new it tells its position, and then every 25 s (a third of `idle`, if that is
+less).
 
 Coming back: a session that hears no datagram for 10 s after it sent one asks by TCP to join again,
 with its token, after 0, 1, 2, 4 ... 30 s. If the answer has the same token, it keeps its place,
@@ -2161,21 +2162,15 @@ static void ocmi_member_free(ocm_registry *g, uint32_t slot)
 
 enum { OCMI_TOO_LONG = 1, OCMI_NO_TEXT, OCMI_TOO_FAST, OCMI_EMPTY }; /* a member's notice */
 
-/* Spends a unit of the rate that all members of an origin share. Loopback has none. */
-static int ocmi_pay_shared(ocm_registry *g, const ocmi_member *m)
+/* Spends a unit of a member's rate, and of its origin's: otherwise a room, and the log of all
+   rooms, would belong to whoever brings the most members. Loopback has no rate of its own. */
+static int ocmi_pay(ocm_registry *g, ocmi_member *m)
 {
     ocmi_origin *origin = &g->origin[m->origin];
     uint32_t rate = g->limits.rate;
+    if (!ocmi_spend(&m->spent, g->now, rate)) return 0;
     if (origin->key == 0 || rate > OCM_UNLIMITED / OCMI_ORIGIN_RATE) return 1;
-    return ocmi_spend(&origin->said, g->now, rate * OCMI_ORIGIN_RATE);
-}
-
-/* Spends a unit of a member's rate, and of its origin's: otherwise a room, and the log of all
-   rooms, would belong to whoever brings the most members. */
-static int ocmi_pay(ocm_registry *g, ocmi_member *m)
-{
-    if (!ocmi_spend(&m->spent, g->now, g->limits.rate)) return 0;
-    if (ocmi_pay_shared(g, m)) return 1;
+    if (ocmi_spend(&origin->said, g->now, rate * OCMI_ORIGIN_RATE)) return 1;
     m->spent -= 1000; /* what is not taken costs nothing */
     return 0;
 }
@@ -2231,8 +2226,8 @@ static int ocmi_say(ocm_registry *g, uint32_t slot, ocm_view text, uint64_t id)
 
 /* A member of level 1 says how far it has the log: its cursor goes there. If more follows than 64
    entries or 64 KiB, it is sent that many and then paused until its next position. Each batch after
-   the first costs a unit of its origin's rate, and without that the pause begins sooner. Otherwise
-   70 bytes would bring 64 KiB, hundreds of times a second: a position may be a lie. */
+   the first costs as much as a datagram, and without that the pause begins sooner. Otherwise 70
+   bytes would bring 64 KiB, 50 times a second: a position may be a lie. */
 static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
 {
     ocmi_member *m = &g->member[slot];
@@ -2249,7 +2244,7 @@ static void ocmi_position(ocm_registry *g, uint32_t slot, uint64_t seq)
         if (at == m->sent) paid = bytes + OCM_BATCH_MAX; /* one entry in any case */
         if (bytes > 65536) break;
         if (bytes <= paid) continue;
-        if (!ocmi_pay_shared(g, m)) break;
+        if (!ocmi_pay(g, m)) break;
         paid += OCM_BATCH_MAX;
     }
     if (at < r->seq) m->stop = at;

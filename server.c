@@ -170,7 +170,7 @@ static volatile sig_atomic_t stopping;
 
 static void on_signal(int sig)
 {
-    (void)sig;
+    signal(sig, on_signal); /* System V forgets it: the next one would end the program at once */
     stopping = 1;
 }
 

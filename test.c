@@ -1966,13 +1966,13 @@ static const struct { const char *name; ocm_limits limits; const char *script; }
      "eve raw {`message`:`x`,`id`:1}^{`message`:`y`,`id`:2}^" POSITION "7} -> "
      "eve 'eve: x' 8/1, eve 'eve: y' 9/2, eve status 9 1 2, tom 'eve: x', tom 'eve: y', "
      "lena 'eve: x' 8/1, lena 'eve: y' 9/2, anna 'eve: x' 8/1, anna 'eve: y' 9/2"},
-    /* Each batch after the first costs a unit of the rate that an origin's members share. */
-    {"what is asked for costs", {.rate = 1},
-     "alice create lobby json1\nlena host 9\nlena join lobby json1 -> *\nsam host 9\n"
-     "sam join lobby json1 -> *\nlena at 3\nsam at 3 -> *\n"
-     "30 times wait 1000 & alice: w{1000} -> *\nwait 5000 -> *\n"
-     "lena at 3 -> lena 'alice: w{1000}' 4..22, lena status 33 1 0\nsam at 3 ->\nwait 125\n"
-     "sam at 3 -> sam 'alice: w{1000}' 4..5, sam status 33 1 0"},
+    {"what is asked for costs", {.rate = 10}, /* here each entry needs a batch of its own */
+     FOUR "20 times tom: w{1000} -> *\n"
+     "lena at 4 -> lena 'tom: w{1000}' 5..24, lena status 24 1 0\n"
+     "lena at 4 -> lena 'tom: w{1000}' 5..7, lena status 24 1 0\nwait 100\n"
+     "lena at 4 -> lena 'tom: w{1000}' 5..6, lena status 24 1 0\nlena at 4 ->\nwait 100\n"
+     "lena at 6 -> lena 'tom: w{1000}' 7..8, lena status 24 1 0\nwait 100\n" /* risen or not */
+     "lena at 10 -> lena 'tom: w{1000}' 11..12, lena status 24 1 0"},
     {"no position", {0},
      "alice create lobby json\nlena join lobby json1 -> *\n"
      "lena raw [{`sender`:`system`,`operation`:6}|{`sender`:`system`,`operation`:5,`seq`:0}|"
