@@ -3214,7 +3214,7 @@ typedef struct net_member {
     /* what follows is of the session that is there now, see net_join */
     int room, left;          /* whose log it reads; its user has left */
     uint64_t entered, seq;   /* its first notice; the last entry that it was shown */
-    uint64_t known, notices; /* entries up to then, shown since, told as lost; own ones, not shown */
+    uint64_t known, notices; /* entries before that, shown, and lost; own ones, not shown */
     uint64_t said, settled;  /* its messages; those of which it was told what became */
     size_t next, last;       /* the messages that it may say next, and was shown last of its own */
     int told[NET_TOLD];
@@ -4475,6 +4475,22 @@ static int run_counts(run_program *p, int count, const char *text)
     return n == count;
 }
 
+/* "wait MS" and "set NAME VALUE" concern no program; set without a value removes the name. */
+static int run_without_program(const char *step, const char *words, const char *rest)
+{
+    char name[100];
+    if (strncmp(step, "wait ", 5) == 0) {
+        uint64_t until = run_now() + strtoull(words, NULL, 10);
+        while (run_now() < until) run_turn(5);
+        return 1;
+    }
+    if (strncmp(step, "set ", 4) != 0) return 0;
+    sprintf(name, "%.*s", (int)strcspn(words, " "), words);
+    if (strchr(words, ' ')) setenv(name, rest, 1);
+    else unsetenv(name);
+    return 1;
+}
+
 static void run_step(const char *step)
 {
     static char line[20100];
@@ -4486,17 +4502,7 @@ static void run_step(const char *step)
     row = step;
     count = atoi(words);
     rest += *rest != 0;
-    if (strncmp(step, "wait ", 5) == 0) {
-        uint64_t until = run_now() + strtoull(words, NULL, 10);
-        while (run_now() < until) run_turn(5);
-        return;
-    }
-    if (strncmp(step, "set ", 4) == 0) {
-        sprintf(line, "%.*s", (int)strcspn(words, " "), words);
-        if (strchr(words, ' ')) setenv(line, rest, 1);
-        else unsetenv(line);
-        return;
-    }
+    if (run_without_program(step, words, rest)) return;
     if (strchr("=-$@", sign)) {
         run_begin(who, sign, words);
         return;
